@@ -122,15 +122,21 @@ class Finished(_Event, frozen=True, kw_only=True, tag="finished"):
 Event = Started | Said | ToolCalled | ToolReturned | Output | Usage | Waiting | Truncated | Finished
 
 _decoder = msgspec.json.Decoder(Event)
+_encoder = json.JSONEncoder(separators=(",", ":"))
 
 
 def encode_line(event: Event) -> bytes:
-    r"""Encode an event as one line of ASCII with its newline.
+    r"""Encode an event as one line of ASCII with its newline; `decode_line` reads back what was encoded.
 
     Everything above ASCII is written as `\uXXXX`: a transport that cuts a line in the middle of a character cannot
-    break it, and Dagger's log drops records that are not valid UTF-8.
+    break it, and Dagger's log drops records that are not valid UTF-8. A lone surrogate, which no UTF-8 has, becomes
+    U+FFFD.
     """
-    return json.dumps(msgspec.to_builtins(event), separators=(",", ":")).encode() + b"\n"
+    fields = msgspec.to_builtins(event)
+    line = _encoder.encode(fields)
+    if "\\ud" in line:
+        line = _encoder.encode({name: _without_surrogates(value) for name, value in fields.items()})
+    return line.encode() + b"\n"
 
 
 def decode_line(line: bytes, *, at: float = 0.0) -> Event:
@@ -141,9 +147,16 @@ def decode_line(line: bytes, *, at: float = 0.0) -> Event:
     """
     try:
         return _decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # the latter is not a DecodeError of msgspec's
+    # Bad UTF-8 within a string is not a DecodeError of msgspec's, nor are a thousand nested brackets.
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:
         return Output(n=0, at=at, text=line.decode())
     except UnicodeDecodeError:
         return Output(n=0, at=at, data=line)
+
+
+def _without_surrogates(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -1,0 +1,117 @@
+"""What surrounds an agent: its time, its processes, its last word."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+import anyio
+from anyio.abc import TaskGroup
+
+from agent_image.agent import agent_name, model_name, run_agent
+from agent_image.emitter import Emitter, StdoutClosedError
+from agent_image.events import EXIT_STATUS, Finished, Outcome, Started
+from agent_image.output import Budget, Limits
+from agent_image.processes import Processes, adopt_orphans
+from agent_image.result import Ended, write_result
+from agent_image.shell import Shell, commands_environment
+from agent_image.task import Task
+
+_FORCE_AFTER_S = 2.0
+"""How long after its deadline a harness that is stuck is ended by force."""
+_TERMINATE_S = 1.0
+"""How long after SIGTERM."""
+_LONGEST_REASON = 1000
+
+
+class Harness:
+    """Runs one task and outlives all that it started.
+
+    A write to a stdout that nobody reads blocks the whole process, event loop and deadline included. So every limit
+    has a second line: an alarm, whose handler runs even then, kills everything and ends the process.
+    """
+
+    def __init__(self, task: Task, limits: Limits, *, stdout: int = 1) -> None:
+        self._task = task
+        self._limits = limits
+        self._emitter = Emitter(stdout)
+        self._processes = Processes()
+        self._forced = Outcome.TIMED_OUT
+        self._is_terminated = False
+        self._cancel: Callable[[], object] | None = None
+
+    def guard(self) -> None:
+        """Adopt orphans, take SIGTERM and SIGINT for an end, and set the alarm. In the main thread only."""
+        adopt_orphans()
+        signal.signal(signal.SIGALRM, self._force)
+        signal.signal(signal.SIGTERM, self._terminate)
+        signal.signal(signal.SIGINT, self._terminate)
+        signal.setitimer(signal.ITIMER_REAL, self._task.timeout_s + _FORCE_AFTER_S)
+
+    async def work(self) -> Ended:
+        """Let the agent work until it has ended, its time is up or the harness is terminated."""
+        loop = asyncio.get_running_loop()
+        with anyio.move_on_after(self._task.timeout_s - self._emitter.seconds) as scope:
+            self._cancel = lambda: loop.call_soon_threadsafe(scope.cancel)
+            try:
+                if not self._is_terminated:
+                    async with anyio.create_task_group() as background:
+                        return await self._run_agent(background)
+            finally:
+                self._cancel = None
+        if self._is_terminated:
+            return Ended(Outcome.CRASHED, "terminated")
+        return Ended(Outcome.TIMED_OUT, f"the time limit of {self._task.timeout_s:g} s was reached")
+
+    def end(self, ended: Ended) -> int:
+        """Kill what is left, say how it ended, and return the exit status."""
+        self._processes.kill_all()
+        self._write_result(ended.outcome)
+        status = EXIT_STATUS[ended.outcome]
+        finished = partial(Finished, outcome=ended.outcome, exit=status, reason=ended.reason[:_LONGEST_REASON])
+        with suppress(StdoutClosedError):  # then nobody wants to know
+            self._emitter.emit(partial(finished, seconds=self._emitter.seconds))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return status
+
+    async def _run_agent(self, background: TaskGroup) -> Ended:
+        task = self._task
+        self._emitter.emit(partial(Started, agent=agent_name(task), model=model_name(task)))
+        if not task.directory.is_dir():
+            return Ended(Outcome.CRASHED, f"there is no directory {task.directory}")
+        await background.start(self._processes.reap_forever)
+        shell = Shell(
+            directory=task.directory,
+            environment=commands_environment(os.environ),
+            processes=self._processes,
+            background=background,
+            emitter=self._emitter,
+            budget=Budget(self._limits),
+        )
+        try:
+            return await run_agent(task, shell, self._emitter)
+        finally:
+            background.cancel_scope.cancel()
+
+    def _terminate(self, *_: object) -> None:
+        self._is_terminated = True
+        self._forced = Outcome.CRASHED
+        signal.setitimer(signal.ITIMER_REAL, _TERMINATE_S)
+        if self._cancel is not None:
+            self._cancel()
+
+    def _force(self, *_: object) -> None:
+        self._processes.kill_all(limit_s=3)
+        self._write_result(self._forced)
+        os._exit(EXIT_STATUS[self._forced])
+
+    def _write_result(self, outcome: Outcome) -> None:
+        if self._task.result is None:
+            return
+        try:
+            write_result(self._task.result, outcome, self._emitter.seconds)
+        except OSError as error:
+            print(f"the result could not be written: {error}", file=sys.stderr)  # noqa: T201 stderr is for people

@@ -1,0 +1,65 @@
+"""How a harness ended, for those who cannot read events: a small file of JSON."""
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from agent_image.events import EXIT_STATUS, Outcome
+
+_NEW = "result.json.new"
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The outcome of an agent's work, and what a person needs to understand it."""
+
+    outcome: Outcome
+    reason: str = ""
+
+
+class Result(msgspec.Struct, frozen=True):
+    outcome: Outcome
+    exit: int
+    seconds: float
+
+
+def write_result(path: Path, outcome: Outcome, seconds: float) -> None:
+    """Write the result whole or not at all, whatever an agent may have put where it belongs.
+
+    Raises:
+        OSError: it cannot be written.
+
+    """
+    content = msgspec.json.encode(Result(outcome, EXIT_STATUS[outcome], seconds)) + b"\n"
+    directory = _real_directory(path.parent)
+    try:
+        _remove(_NEW, directory)
+        new = os.open(_NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644, dir_fd=directory)
+        with open(new, "wb") as file:  # noqa: PTH123 a descriptor, not a path
+            file.write(content)
+        with suppress(IsADirectoryError):
+            os.replace(_NEW, path.name, src_dir_fd=directory, dst_dir_fd=directory)
+            return
+        _remove(path.name, directory)
+        os.replace(_NEW, path.name, src_dir_fd=directory, dst_dir_fd=directory)
+    finally:
+        os.close(directory)
+
+
+def _real_directory(path: Path) -> int:
+    """Open a directory that is one: an agent's link or file in its place is removed, not followed."""
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        path.unlink()
+    path.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def _remove(name: str, directory: int) -> None:
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        return
+    except IsADirectoryError:
+        shutil.rmtree(name, dir_fd=directory)

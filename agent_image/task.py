@@ -1,0 +1,130 @@
+"""What a harness is to do, from its arguments and its environment."""
+
+import argparse
+import math
+import os
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Never
+
+import msgspec
+
+MODELS = ("scripted",)
+_LONGEST_TIMEOUT_S = 1_000_000
+_MOST_DIGITS = 9
+
+
+class AgentKind(StrEnum):
+    BUILTIN = "builtin"
+    COMMAND = "command"
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    agent: AgentKind
+    prompt: str
+    model: str
+    command: str
+    setup: tuple[str, ...]
+    """Commands to run instead of an agent; empty for a variation."""
+    timeout_s: float
+    max_steps: int
+    directory: Path
+    result: Path | None
+    run_id: str
+    variation: int
+
+
+class TaskError(Exception):
+    """The arguments make no task; the message is one sentence for people."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Never:
+        raise TaskError(message)
+
+
+def read_task(arguments: Sequence[str], environment: Mapping[str, str]) -> Task:
+    """Return the task; an argument wins over its variable, and an empty variable is none.
+
+    Raises:
+        TaskError: something is missing, malformed or unknown.
+
+    """
+    parsed = _parser().parse_args(arguments)
+
+    def chosen(argument: str | None, variable: str, default: str = "") -> str:
+        return argument if argument is not None else environment.get(variable) or default
+
+    task = Task(
+        agent=_agent(chosen(parsed.agent, "AGENT", AgentKind.BUILTIN)),
+        prompt=chosen(parsed.prompt, "PROMPT"),
+        model=chosen(parsed.model, "MODEL", "scripted"),
+        command=chosen(parsed.command, "COMMAND"),
+        setup=tuple(parsed.setup),
+        timeout_s=_seconds(chosen(parsed.timeout, "AGENT_TIMEOUT", "300")),
+        max_steps=_whole("--max-steps", parsed.max_steps, least=1),
+        directory=Path(parsed.workdir),
+        result=Path(parsed.result) if parsed.result else None,
+        run_id=environment.get("RUN_ID", ""),
+        variation=_whole("VARIATION_ID", environment.get("VARIATION_ID") or "0", least=0),
+    )
+    _check(task)
+    return task
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m agent_image",
+        description="Let an agent work in a directory, and print what it does, one JSON event a line.",
+        epilog="Exit status: 0 submitted, 2 bad arguments, 3 gave up, 70 crashed or terminated, 124 timed out. "
+        "RUN_ID and VARIATION_ID (default: 0) say which run and variation this is.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--prompt", metavar="TEXT", help="what the agent is asked to do (or PROMPT)")
+    add("--agent", metavar="NAME", help="builtin, the default, or command (or AGENT)")
+    add("--model", metavar="NAME", help="what the builtin agent asks (or MODEL; default: scripted)")
+    add("--command", metavar="LINE", help="the shell command that is the agent `command`; it finds PROMPT in its "
+        "environment (or COMMAND)")  # fmt: skip
+    add("--timeout", metavar="SECONDS", help="when everything is killed (or AGENT_TIMEOUT; default: 300)")
+    add("--max-steps", metavar="N", default="50", help="turns of the model, at most (default: 50)")
+    add("--workdir", metavar="DIR", default=os.curdir, help="where the agent works (default: here)")
+    add("--result", metavar="FILE", help="where to write outcome, exit status and seconds as JSON (default: nowhere)")
+    add("--setup", metavar="LINE", action="append", default=[], help="run this shell command instead of an agent; "
+        "repeatable, ends at the first that fails")  # fmt: skip
+    return parser
+
+
+def _check(task: Task) -> None:
+    if task.setup:
+        return
+    if task.agent is AgentKind.COMMAND and not task.command.strip():
+        raise TaskError("the agent `command` needs a command: give --command or COMMAND")
+    if task.agent is AgentKind.BUILTIN and not task.prompt.strip():
+        raise TaskError("there is no prompt: give --prompt or PROMPT")
+    if task.agent is AgentKind.BUILTIN and task.model not in MODELS:
+        raise TaskError(f"there is no model {task.model!r}; there are: {', '.join(MODELS)}")
+
+
+def _agent(name: str) -> AgentKind:
+    try:
+        return AgentKind(name)
+    except ValueError:
+        raise TaskError(f"there is no agent {name!r}; there are: {', '.join(AgentKind)}") from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= _LONGEST_TIMEOUT_S:
+        raise TaskError(f"the timeout has to be a number of seconds above 0, up to {_LONGEST_TIMEOUT_S}, not {text!r}")
+    return seconds
+
+
+def _whole(name: str, text: str, *, least: int) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) >= least:
+        return int(text)
+    raise TaskError(f"{name} has to be a whole number, {least} or more, not {text!r}")
