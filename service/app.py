@@ -1,0 +1,110 @@
+"""The composition root: everything that the service is made of is put together here, and nowhere else."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from litestar import Litestar, Request, Response
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import SwaggerRenderPlugin
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+
+from service import errors
+from service.db.availability import is_unavailable, outlast
+from service.db.claims import Claim, ClaimRepository
+from service.db.runs import RunRepository
+from service.db.schema import migrate
+from service.dispatch import Dispatcher
+from service.engine import Engine
+from service.eventlog import EventLog
+from service.execute import Execution
+from service.repo_url import parse_allow, parse_repo_url
+from service.routes.health import health
+from service.routes.runs import RunController
+from service.settings import Settings
+
+_BODY_LIMIT = 10 << 20
+
+
+def create_app(settings: Settings, database: AsyncEngine, engine: Engine) -> Litestar:
+    """Wire the service; everything it talks to is passed in."""
+    sessions = async_sessionmaker(database, expire_on_commit=False)
+    claims, log = ClaimRepository(sessions), EventLog(sessions)
+    allow = parse_allow(settings.git_allow)
+
+    def start(claim: Claim) -> Execution:
+        return Execution(
+            claim,
+            parse_repo_url(claim.spec.repo_url, allow),
+            engine=engine,
+            claims=claims,
+            log=log,
+            clone_timeout_s=settings.clone_timeout,
+            setup_timeout_s=settings.setup_timeout,
+        )
+
+    dispatcher = Dispatcher(max_runs=settings.max_runs, claims=claims, log=log, start=start)
+
+    @asynccontextmanager
+    async def at_work(_: Litestar) -> AsyncGenerator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_migrate_and_dispatch, database, dispatcher)
+            yield
+            log.close()
+            tasks.cancel_scope.cancel()
+
+    parts = {
+        "settings": settings,
+        "allow": allow,
+        "database": database,
+        "engine": engine,
+        "runs": RunRepository(sessions),
+        "log": log,
+        "dispatcher": dispatcher,
+    }
+    return Litestar(
+        route_handlers=[RunController, health],
+        lifespan=[at_work],
+        dependencies={name: _provide(part) for name, part in parts.items()},
+        exception_handlers={
+            errors.ServiceError: errors.from_service_error,
+            ValidationException: errors.from_validation,
+            HTTPException: errors.from_http_error,
+            DBAPIError: _from_database,
+            PoolTimeoutError: _from_database,
+            OSError: _from_database,
+            Exception: errors.from_bug,
+        },
+        openapi_config=OpenAPIConfig(
+            title=settings.api_title,
+            version="1",
+            path="/schema",
+            render_plugins=[SwaggerRenderPlugin(path="/docs")],
+        ),
+        request_max_body_size=_BODY_LIMIT,
+        state=State({"log": log}),
+        logging_config=None,
+    )
+
+
+def _provide(part: Any) -> Provide:
+    return Provide(lambda: part, sync_to_thread=False)
+
+
+async def _migrate_and_dispatch(database: AsyncEngine, dispatcher: Dispatcher) -> None:
+    """Postgres may come up after us: until then requests get 503, and nothing has to be started again."""
+    await outlast(lambda: migrate(database))
+    await dispatcher.run()
+
+
+def _from_database(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    if not is_unavailable(error):
+        return errors.from_bug(request, error)
+    unavailable = errors.UnavailableError("postgres.unavailable", "Postgres does not answer; try again in a moment")
+    return errors.from_service_error(request, unavailable)

@@ -1,0 +1,100 @@
+"""The command `aideator`."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+import click
+import structlog
+
+from service.app import create_app
+from service.db.binaries import EmbeddedPostgresError
+from service.db.connect import connected
+from service.demo import run_demo
+from service.engine.dagger import DaggerEngine
+from service.engine.dagger_session import client_environ
+from service.serving import StartError, serving
+from service.settings import Settings, SettingsError, superseded
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_EXPECTED = (EmbeddedPostgresError, SettingsError, StartError)
+_INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """N coding agents work on one git repository at once; watch them live, and take a patch from each.
+
+    Settings are environment variables, or lines of a file .env in the working directory; .env.example has them all.
+    """
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65_535), help="Where HTTP is served; PORT, or 8000. 0 takes a free one.")
+def serve(port: int | None) -> None:
+    """Serve the HTTP API on 127.0.0.1, until Ctrl-C.
+
+    Without DATABASE_URL a Postgres of its own keeps the data, which survives. There is no authentication yet: whoever
+    reaches this machine's loopback can start runs.
+    """
+    overrides = {} if port is None else {"PORT": str(port)}
+    _run(_serve, overrides)
+
+
+@main.command()
+@click.option("--keep", is_flag=True, help="Keep serving after the run, and print the URL.")
+def demo(*, keep: bool) -> None:
+    """Run three scripted agents on a sample repository with a failing test, and watch them: no key needed.
+
+    One mends the test, one breaks more, one never ends and meets its deadline. Patches and log are left in .demo.
+    """
+    _run(run_demo, keep)
+
+
+def _run(command: Callable[..., Awaitable[None]], *args: object) -> None:
+    try:
+        anyio.run(command, *args, backend_options={"use_uvloop": True})
+    except _EXPECTED as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+async def _serve(overrides: dict[str, str]) -> None:
+    settings = Settings.from_environ({**os.environ, **overrides})
+    set_up_logging(debug=settings.debug)
+    for name, reason in superseded().items():
+        logger.warning("variable ignored", name=name, reason=reason)
+    engine = DaggerEngine(client_environ(os.environ, Path.cwd()))
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with (
+            connected(settings.database_url) as database,
+            serving(create_app(settings, database, engine), settings.port) as url,
+        ):
+            logger.info("serving", url=url, docs=f"{url}/docs", authentication="none: this machine only")
+            health = await engine.health()
+            logger.info("engine", ok=health.ok, detail=health.detail)
+            await anext(signals)
+            logger.info("stopping")
+
+
+def set_up_logging(*, debug: bool) -> None:
+    """Log to stderr: in colours for people, as JSON lines where it is no terminal."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    people = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            *([] if people else [structlog.processors.format_exc_info]),
+            structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

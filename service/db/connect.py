@@ -1,0 +1,46 @@
+"""The database that the settings name, or one of our own."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from service.db.embedded import embedded_postgres
+
+_CONNECT_S = 5
+_STATEMENT_S = 10
+
+
+@asynccontextmanager
+async def connected(database_url: str) -> AsyncGenerator[AsyncEngine]:
+    """Open a pool of connections to `database_url`; where it is empty, to a Postgres that runs as long as this does.
+
+    Postgres need not be there yet: each statement finds out for itself, and a connection that has died is replaced.
+
+    Raises:
+        EmbeddedPostgresError: there is no Postgres of our own to be had.
+
+    """
+    if database_url:
+        async with _pool(database_url) as database:
+            yield database
+    else:
+        async with embedded_postgres() as own_url, _pool(own_url) as database:
+            yield database
+
+
+@asynccontextmanager
+async def _pool(database_url: str) -> AsyncGenerator[AsyncEngine]:
+    database = create_async_engine(
+        make_url(database_url).set(drivername="postgresql+asyncpg"),
+        pool_size=10,
+        max_overflow=0,
+        pool_timeout=_CONNECT_S,
+        pool_pre_ping=True,
+        connect_args={"timeout": _CONNECT_S, "command_timeout": _STATEMENT_S},
+    )
+    try:
+        yield database
+    finally:
+        await database.dispose()

@@ -1,0 +1,110 @@
+"""Which runs are at work here: claims them from the queue in Postgres, supervises them, lets go of them."""
+
+from collections.abc import Callable
+from typing import Protocol
+from uuid import UUID, uuid4
+
+import anyio
+import structlog
+
+from service import frames
+from service.db.availability import outlast
+from service.db.claims import Claim, ClaimRepository, Ending
+from service.eventlog import EventLog
+from service.frames import Entry, FrameName, StateChanged
+from service.run import State
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_LOOK_S = 1.0
+"""Seconds between looks at the queue, for runs that another process added; our own wake us."""
+_RENEW_S = 3.0
+_CANCELLED = Ending(state=State.CANCELLED)
+_LOST = Ending(state=State.LOST, code="service.lost", detail="the service that drove this run was lost")
+
+
+class Flight(Protocol):
+    """A run at work; `run` returns when nothing of it is left."""
+
+    async def run(self) -> None: ...
+
+    def cancel(self) -> None: ...
+
+
+class Dispatcher:
+    """Every run in flight in this process.
+
+    `start` makes a flight of a claim. Lives as long as `run`, in a task of the application: when that is cancelled,
+    so are its flights, and each writes its end.
+    """
+
+    def __init__(
+        self, *, max_runs: int, claims: ClaimRepository, log: EventLog, start: Callable[[Claim], Flight]
+    ) -> None:
+        self._owner = uuid4()
+        self._slots = anyio.Semaphore(max_runs)
+        self._claims = claims
+        self._log = log
+        self._start = start
+        self._flights: dict[UUID, Flight] = {}
+        self._wakeup = anyio.Event()
+
+    def wake(self) -> None:
+        """Look at the queue now, for there is something new."""
+        self._wakeup.set()
+        self._wakeup = anyio.Event()
+
+    def cancel(self, run_id: UUID) -> None:
+        """Cancel a run at once if it is in flight here; elsewhere, its dispatcher reads the request with its lease."""
+        if flight := self._flights.get(run_id):
+            flight.cancel()
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._keep_leases)
+            while True:
+                await self._slots.acquire()
+                claim = await self._next()
+                flight = self._flights[claim.run_id] = self._start(claim)
+                tasks.start_soon(self._supervise, claim, flight)
+
+    async def _next(self) -> Claim:
+        """Wait for a run to be claimed. The wake-up is taken before the look, so none is missed."""
+        while True:
+            wakeup = self._wakeup
+            if claim := await outlast(lambda: self._claims.claim(self._owner)):
+                return claim
+            with anyio.move_on_after(_LOOK_S):
+                await wakeup.wait()
+
+    async def _supervise(self, claim: Claim, flight: Flight) -> None:
+        logger.info("run started", run_id=str(claim.run_id), fence=claim.fence)
+        try:
+            await flight.run()
+            logger.info("run ended", run_id=str(claim.run_id))
+        except Exception:  # a defect in one run must not end its neighbours
+            logger.exception("run crashed", run_id=str(claim.run_id))
+        finally:
+            del self._flights[claim.run_id]
+            self._slots.release()
+
+    async def _keep_leases(self) -> None:
+        """Renew ours, then end the runs that nobody drives: in this order, lest we find our own."""
+        while True:
+            held = await outlast(lambda: self._claims.renew(self._owner, list(self._flights)))
+            for run_id, cancelled in held.items():
+                if cancelled:
+                    self.cancel(run_id)
+            while claim := await outlast(lambda: self._claims.claim_unattended(self._owner)):
+                await outlast(lambda claim=claim: self._end(claim))
+            await anyio.sleep(_RENEW_S)
+
+    async def _end(self, claim: Claim) -> None:
+        """End a run that nobody drives."""
+        ending = _CANCELLED if claim.cancel_requested else _LOST
+        logger.warning("unattended run ended", run_id=str(claim.run_id), state=ending.state)
+        for index in range(claim.spec.variations):
+            await self._claims.end_variation(claim, index, ending)
+        event = StateChanged(state=ending.state, code=ending.code, detail=ending.detail)
+        entry = Entry(name=FrameName.RUN_COMPLETE, variation_id=None, event=event, time=frames.now())
+        await self._log.end(claim, claim.last_seq, entry, ending)

@@ -1,0 +1,136 @@
+"""What runs containers, behind one protocol: the executor knows nothing else of them.
+
+    async with engine.open(spec) as sandbox:
+        async for item in sandbox.prepare():       Line …, then Prepared
+        async for item in sandbox.vary(0, task):   Line …, then Ended
+        await sandbox.patch(0)
+
+Stopping is by cancelling: whoever iterates is cancelled, or leaves the iterator, and the container behind it is killed.
+Leaving the `async with` ends everything that runs in the sandbox; nothing of it is alive afterwards.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Literal, Protocol, runtime_checkable
+from uuid import UUID
+
+from msgspec import Struct
+
+from service.repo_url import RepoUrl
+from service.run import Agent
+
+Producer = Literal["setup"] | int
+"""Who printed a line: the setup commands, or a variation by its number."""
+
+
+class Line(Struct, frozen=True):
+    """One line of a container's output, without its newline, as it came."""
+
+    producer: Producer
+    data: bytes
+    time: datetime
+
+
+class Prepared(Struct, frozen=True):
+    """The workspace is ready; `commit` is what the ref was, in full."""
+
+    commit: str
+
+
+class Ended(Struct, frozen=True):
+    """A variation's container has ended; `exit` is the harness's status, 128 + N if signal N killed it."""
+
+    exit: int
+
+
+class SandboxSpec(Struct, frozen=True, kw_only=True):
+    """What the variations of a run share."""
+
+    run_id: UUID
+    repo_url: RepoUrl
+    ref: str
+    setup: list[str]
+    image: str
+    clone_timeout_s: float
+    setup_timeout_s: float
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """What one variation is asked to do."""
+
+    prompt: str
+    agent: Agent
+    model: str
+    command: str
+    timeout_s: float
+
+
+class Sandbox(Protocol):
+    """One run's containers."""
+
+    def prepare(self) -> AsyncGenerator[Line | Prepared]:
+        """Make the workspace; yields what the setup commands print, then `Prepared`.
+
+        Raises:
+            PrepareError: clone, image or setup failed; the code says which and how.
+            EngineLostError: the engine went away.
+
+        """
+        ...
+
+    def vary(self, index: int, task: Task) -> AsyncGenerator[Line | Ended]:
+        """Let an agent work in a container of its own; yields what it prints, as it prints it, then `Ended`.
+
+        Raises:
+            EngineLostError: the engine went away, and with it the end of this variation.
+
+        """
+        ...
+
+    async def final_output(self, producer: Producer) -> list[bytes]:
+        """Everything that a producer printed, in lines, once it has ended: for what the live lines lack."""
+        ...
+
+    async def patch(self, index: int) -> bytes:
+        """Return the complete difference between a variation's tree and the base commit.
+
+        Raises:
+            PatchError: there is no tree, or its patch cannot be made.
+            EngineLostError: the engine went away.
+
+        """
+        ...
+
+
+class Capabilities(Struct, frozen=True, kw_only=True):
+    """What an engine can and cannot do; shown in `/health` and in the documentation."""
+
+    name: str
+    foreign_images: bool
+    """Runs any image, not only this machine's system."""
+    patch_after_cancel: bool
+    """Gives a stopped agent time to leave a patch."""
+    refuses_git_redirects: bool
+    """A repository's server cannot send the clone elsewhere."""
+
+
+class Health(Struct, frozen=True):
+    """Whether an engine answers; `detail` says what it is, or what is wrong and what to do."""
+
+    ok: bool
+    detail: str
+
+
+@runtime_checkable  # Litestar checks what it injects
+class Engine(Protocol):
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    async def health(self) -> Health:
+        """Ask the engine for a sign of life; never raises, and answers within seconds."""
+        ...
+
+    def open(self, spec: SandboxSpec) -> AbstractAsyncContextManager[Sandbox]:
+        """Open a sandbox. `EngineLostError` where the engine does not answer."""
+        ...

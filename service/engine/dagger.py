@@ -1,0 +1,49 @@
+"""Containers by a Dagger engine: one session per run, which takes all of its containers with it when it ends."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+
+import anyio
+import dagger
+
+from service.engine import Capabilities, Health, SandboxSpec
+from service.engine.dagger_sandbox import DaggerSandbox
+from service.engine.dagger_session import RUNNER_HOST, open_session
+from service.errors import EngineError, EngineLostError
+
+_HEALTH_S = 10.0
+
+
+class DaggerEngine:
+    """`environ` is what the sessions' CLI gets; it says where the engine is."""
+
+    capabilities = Capabilities(
+        name="dagger", foreign_images=True, patch_after_cancel=False, refuses_git_redirects=False
+    )
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    async def health(self) -> Health:
+        where = self._environ.get(RUNNER_HOST, "the place where the Dagger CLI looks for one")
+        try:
+            with anyio.fail_after(_HEALTH_S):
+                async with open_session(self._environ) as session:
+                    return Health(ok=True, detail=f"Dagger {await session.client.version()} at {where}")
+        except (EngineLostError, dagger.ClientError, TimeoutError) as error:
+            return Health(ok=False, detail=f"no Dagger engine answers at {where}: {error or 'no answer in time'}")
+
+    @asynccontextmanager
+    async def open(self, spec: SandboxSpec) -> AsyncGenerator[DaggerSandbox]:
+        failure: EngineError | None = None
+        async with open_session(self._environ) as session, anyio.create_task_group() as tasks:
+            sandbox = DaggerSandbox(spec, session, tasks)
+            tasks.start_soon(sandbox.read_log)
+            try:
+                yield sandbox
+            except EngineError as error:  # the task group would wrap it
+                failure = error
+            finally:
+                tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure

@@ -1,0 +1,166 @@
+"""One run's containers on a Dagger engine."""
+
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import anyio
+import dagger
+import structlog
+from anyio.abc import TaskGroup
+
+import aideator.variation
+from agent_image import events
+from aideator.harness import EXCLUDE, harness
+from aideator.patch import patch
+from aideator.variation import tree, variation
+from service.engine import Ended, Line, Prepared, Producer, SandboxSpec, Task
+from service.engine.dagger_failure import engine_loss, message_of
+from service.engine.dagger_logs import follow_chunks
+from service.engine.dagger_session import Session
+from service.engine.dagger_workspace import DaggerWorkspace
+from service.engine.output import Output, Outputs
+from service.errors import EngineError, EngineLostError, PatchError
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+PATCH_LIMIT = 64 << 20
+"""Bytes of a patch that is kept; a larger one is no patch that anyone reviews."""
+
+_AGENT_IMAGE = Path(events.__file__).parent
+_GRACE_S = 60.0
+"""How long after its deadline a harness may take to end, before its engine counts as gone."""
+
+T = TypeVar("T")
+
+
+class DaggerSandbox:
+    def __init__(self, spec: SandboxSpec, session: Session, tasks: TaskGroup) -> None:
+        self._spec = spec
+        self._session = session
+        self._client = session.client
+        self._tasks = tasks
+        self._outputs = Outputs()
+        self._harness = harness(self._client, self._client.host().directory(str(_AGENT_IMAGE), exclude=EXCLUDE))
+        self._workspace: DaggerWorkspace
+        self._containers: dict[Producer, dagger.Container] = {}
+        self._failed: dict[Producer, str] = {}
+        """What those printed whose exec failed: asking the engine again would run them again."""
+
+    async def read_log(self) -> None:
+        """Sort what the session logs. Where that ends too early, the calls fail by themselves."""
+        try:
+            async with aclosing(follow_chunks(self._session)) as chunks:
+                await self._outputs.distribute(chunks)
+        except EngineLostError as error:
+            logger.warning("the engine's log ended", run_id=str(self._spec.run_id), reason=str(error))
+
+    def prepare(self) -> AsyncGenerator[Line | Prepared]:
+        return self._watch("setup", self._prepare)
+
+    async def _prepare(self, output: Output) -> Prepared:
+        self._workspace = DaggerWorkspace(self._client, self._spec, self._harness)
+        try:
+            await self._workspace.clone(output)
+            self._containers["setup"] = await self._workspace.set_up()
+        except dagger.ExecError as error:
+            self._failed["setup"] = error.stdout
+            raise self._workspace.failed_setup(error) from error
+        return Prepared(self._workspace.commit)
+
+    def vary(self, index: int, task: Task) -> AsyncGenerator[Line | Ended]:
+        return self._watch(index, partial(self._vary, index, task))
+
+    async def _vary(self, index: int, task: Task, _: Output) -> Ended:
+        asked = aideator.variation.Task(
+            run_id=str(self._spec.run_id),
+            index=index,
+            prompt=task.prompt,
+            agent=task.agent,
+            model=task.model,
+            command=task.command,
+            timeout_s=task.timeout_s,
+        )
+        container = self._containers[index] = variation(self._containers["setup"], self._harness, asked)
+        try:
+            with anyio.fail_after(task.timeout_s + _GRACE_S):
+                return Ended(await container.exit_code())
+        except dagger.ExecError as error:
+            self._failed[index] = error.stdout
+            return Ended(error.exit_code)
+        except TimeoutError as error:
+            raise EngineLostError(f"no end of variation {index}, {_GRACE_S:.0f} s after its deadline") from error
+
+    async def final_output(self, producer: Producer) -> list[bytes]:
+        if producer in self._failed:
+            return self._failed[producer].encode().splitlines()
+        if producer in self._containers:
+            async with engine_loss(self._client):
+                return (await self._containers[producer].stdout()).encode().splitlines()
+        return []
+
+    async def patch(self, index: int) -> bytes:
+        if index in self._failed:
+            raise PatchError("the container was killed, and its files are gone with it")
+        made = patch(self._client, self._workspace.base, tree(self._containers[index]))
+        with tempfile.TemporaryDirectory() as folder:
+            async with engine_loss(self._client):
+                await self._export(made, f"{folder}/patch")
+            return await anyio.Path(folder, "patch").read_bytes()
+
+    async def _export(self, made: dagger.File, path: str) -> None:
+        try:
+            if (size := await made.size()) > PATCH_LIMIT:
+                raise PatchError(f"the patch has {size} bytes, more than the {PATCH_LIMIT} that are kept")
+            await made.export(path)
+        except dagger.ExecError as error:
+            raise PatchError(message_of(error, said=error.stderr)) from error
+
+    async def _watch(self, producer: Producer, work: Callable[[Output], Awaitable[T]]) -> AsyncGenerator[Line | T]:
+        """Run `work`, yield the lines that its exec prints, then its result. Leaving kills the exec, for good."""
+        with self._outputs.listen(producer) as output:
+            call = _Call(self._client, output, work)
+            self._tasks.start_soon(call.run)
+            try:
+                async for line in output.lines:
+                    yield line
+            finally:
+                await call.stop()
+            yield call.result()
+
+
+class _Call(Generic[T]):
+    """A call to the engine whose exec prints to `output`, in a task of its own: it is read while it runs."""
+
+    def __init__(self, client: dagger.Client, output: Output, work: Callable[[Output], Awaitable[T]]) -> None:
+        self._client = client
+        self._output = output
+        self._work = work
+        self._scope = anyio.CancelScope()
+        self._ended: T | EngineError | None = None
+
+    async def run(self) -> None:
+        try:
+            with self._scope, self._output.traced():
+                async with engine_loss(self._client):
+                    self._ended = await self._work(self._output)
+        except EngineError as error:
+            self._ended = error
+        if self._ended is not None:
+            await self._output.settle()
+
+    def result(self) -> T:
+        assert self._ended is not None, "the output ends after the call"
+        if isinstance(self._ended, EngineError):
+            raise self._ended
+        return self._ended
+
+    async def stop(self) -> None:
+        """Abort the call if it still runs: the engine then kills the exec, whose stream ends when it is gone."""
+        if self._ended is None:
+            self._scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await self._output.gone()

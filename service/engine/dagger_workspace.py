@@ -1,0 +1,111 @@
+"""What the variations of a run share on a Dagger engine, made step by step so that each failure has its name."""
+
+import anyio
+import dagger
+from dagger import PortForward
+
+from aideator.workspace import with_git, workspace
+from service.engine import SandboxSpec
+from service.engine.dagger_failure import message_of
+from service.engine.output import Output
+from service.errors import PrepareError
+
+_TIMED_OUT = 124
+
+_CLONE_CODES = (
+    ("clone.dns", ("no such host", "could not resolve host", "unable to look up", "name or service not known")),
+    ("clone.refused", ("connection refused", "connection reset", "unable to connect")),
+    ("clone.tls", ("certificate", "tls:", "ssl")),
+    ("clone.auth", ("authentication", "could not read username", "401", "403", "terminal prompts disabled")),
+    ("clone.ref", ("does not contain ref", "not our ref", "couldn't find remote ref", "unadvertised object")),
+    ("clone.not_found", ("not found", "404", "not exported", "does not appear to be a git repository")),
+    ("clone.timeout", ("timed out", "timeout", "deadline exceeded")),
+)
+
+
+class DaggerWorkspace:
+    """`clone`, then `set_up`; `base` and `commit` are there once the clone is."""
+
+    base: dagger.Directory
+    commit: str
+
+    def __init__(self, client: dagger.Client, spec: SandboxSpec, harness: dagger.Directory) -> None:
+        self._client = client
+        self._spec = spec
+        self._harness = harness
+
+    async def clone(self, output: Output) -> None:
+        """Resolve the ref once and fetch its commit. Raises `PrepareError` with one of the codes `clone.*`."""
+        limit_s = self._spec.clone_timeout_s
+        try:
+            with anyio.fail_after(limit_s):
+                repository = await self._repository()
+                at = repository.ref(self._spec.ref) if self._spec.ref else repository.head()
+                self.commit = await at.commit()
+                self.base = await at.tree().sync()
+        except TimeoutError as error:
+            raise PrepareError("clone.timeout", f"no clone within {limit_s:g} s") from error
+        except dagger.QueryError as error:
+            raise clone_error(message_of(error), await output.words_of_git()) from error
+
+    async def _repository(self) -> dagger.GitRepository:
+        """The remote; one on this machine is reached through this session, for an engine may be somewhere else."""
+        url = self._spec.repo_url
+        if not url.is_this_machine:
+            return self._client.git(str(url))
+        forward = PortForward(backend=url.port, frontend=url.port)
+        service = self._client.host().service([forward], host="[::1]" if url.host == "::1" else "localhost")
+        address = f"{url.scheme}://{await service.hostname()}:{url.port}{url.path}"
+        return self._client.git(address, experimental_service_host=service)
+
+    async def set_up(self) -> dagger.Container:
+        """Get the image and run the setup commands.
+
+        Raises:
+            PrepareError: `image.*`, or `setup.timeout` where they do not end.
+            dagger.ExecError: a setup command failed; `failed_setup` says what that means.
+
+        """
+        limit_s = self._spec.setup_timeout_s
+        try:
+            with anyio.fail_after(limit_s):
+                await self._image()
+                return await workspace(
+                    self._client,
+                    image=self._spec.image,
+                    base=self.base,
+                    harness=self._harness,
+                    setup=self._spec.setup,
+                    setup_timeout_s=limit_s,
+                ).sync()
+        except TimeoutError as error:
+            raise PrepareError("setup.timeout", f"image and setup were not ready within {limit_s:g} s") from error
+
+    async def _image(self) -> None:
+        try:
+            await with_git(self._client, self._spec.image).sync()
+        except dagger.ExecError as error:
+            raise PrepareError("image.failed", message_of(error, said=error.stderr)) from error
+        except dagger.QueryError as error:
+            message = message_of(error)
+            raise PrepareError("image.not_found" if "not found" in message else "image.failed", message) from error
+
+    def failed_setup(self, error: dagger.ExecError) -> PrepareError:
+        if error.exit_code == _TIMED_OUT:
+            return PrepareError(
+                "setup.timeout", f"the setup commands took longer than {self._spec.setup_timeout_s:g} s"
+            )
+        return PrepareError("setup.failed", "a setup command failed; the log of the run has what it printed")
+
+
+def clone_error(message: str, git_said: str) -> PrepareError:
+    """Which of our codes a failed clone is.
+
+    The engine says of git's end no more than its exit status; why, git itself said, in the engine's log. The first row
+    that fits decides; where the remote has not even a HEAD, it is empty.
+    """
+    said = f"{git_said} {message}".lower()
+    if 'does not contain ref "head"' in said:
+        return PrepareError("clone.empty", "the repository has no commit")
+    code = next((code for code, signs in _CLONE_CODES if any(sign in said for sign in signs)), "clone.failed")
+    return PrepareError(code, git_said.strip() or message)

@@ -1,0 +1,236 @@
+"""Drive one run: prepare → N variations side by side → patches → the state that comes of them.
+
+The engine yields, this writes, streams read: nothing calls back.
+"""
+
+from contextlib import aclosing
+from functools import partial
+
+import anyio
+from msgspec import structs
+
+from agent_image.events import EXIT_STATUS, Outcome, decode_line
+from service import frames
+from service.db.availability import outlast
+from service.db.claims import Claim, ClaimRepository, Ending
+from service.engine import Ended, Engine, Line, Prepared, Producer, Sandbox, SandboxSpec, Task
+from service.errors import EngineError, EngineLostError, PatchError
+from service.eventlog import EventLog
+from service.frames import Entry, FrameName, StateChanged
+from service.logwriter import LogWriter
+from service.repo_url import RepoUrl
+from service.run import State, run_state
+from service.tally import Tally
+
+_FINISH_S = 60.0
+"""Seconds for writing the end of a run whose work was stopped; Postgres may have to come back in them."""
+
+_STATES = {
+    Outcome.SUBMITTED: State.SUCCEEDED,
+    Outcome.GAVE_UP: State.FAILED,
+    Outcome.CRASHED: State.FAILED,
+    Outcome.TIMED_OUT: State.TIMED_OUT,
+}
+_SIGNALS = range(128, 192)
+"""Exit statuses that mean death by a signal; the container's files are gone then."""
+
+
+class Execution:
+    """One run at work, in the hands of whoever holds `claim`."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        url: RepoUrl,
+        *,
+        engine: Engine,
+        claims: ClaimRepository,
+        log: EventLog,
+        clone_timeout_s: float,
+        setup_timeout_s: float,
+    ) -> None:
+        self._claim = claim
+        self._spec = claim.spec
+        self._engine = engine
+        self._claims = claims
+        self._writer = LogWriter(log, claim)
+        self._sandbox_spec = SandboxSpec(
+            run_id=claim.run_id,
+            repo_url=url,
+            ref=claim.spec.ref,
+            setup=claim.spec.setup,
+            image=claim.spec.image,
+            clone_timeout_s=clone_timeout_s,
+            setup_timeout_s=setup_timeout_s,
+        )
+        self._work = anyio.CancelScope()
+        self._running: set[int] = set()
+        self._endings: dict[int, Ending] = {}
+        self._completed = False
+        self._stopped = Ending(state=State.FAILED, code="internal", detail="a defect of ours; the service's log has it")
+        """What becomes of a run whose work does not come to its end, and why."""
+
+    def cancel(self) -> None:
+        """End the run early, because somebody asked; `run` returns when its containers are gone."""
+        self._stopped = Ending(state=State.CANCELLED)
+        self._work.cancel()
+
+    async def run(self) -> None:
+        """Drive the run to its last log line, whatever happens on the way.
+
+        Raises:
+            ClaimLostError: another dispatcher has the run; nothing more was written.
+
+        """
+        async with anyio.create_task_group() as writing:
+            writing.start_soon(self._writer.run)
+            try:
+                with self._work:
+                    await self._drive()
+            except anyio.get_cancelled_exc_class():
+                self._stopped = Ending(state=State.LOST, code="service.stopped", detail="the service was stopped")
+                raise
+            finally:
+                with anyio.move_on_after(_FINISH_S, shield=True):
+                    await self._finish()
+                self._writer.stop()
+
+    async def _drive(self) -> None:
+        await self._say(StateChanged(state=State.STARTING))
+        try:
+            async with self._engine.open(self._sandbox_spec) as sandbox:
+                await self._prepare(sandbox)
+                async with anyio.create_task_group() as variations:
+                    for index in range(self._spec.variations):
+                        variations.start_soon(self._vary, sandbox, index)
+            self._completed = True
+        except EngineLostError as error:
+            self._stopped = Ending(state=State.LOST, code=error.code, detail=str(error))
+        except EngineError as error:
+            self._stopped = Ending(state=State.FAILED, code=error.code, detail=str(error))
+
+    async def _prepare(self, sandbox: Sandbox) -> None:
+        tally = Tally()
+        try:
+            async with aclosing(sandbox.prepare()) as items:
+                async for item in items:
+                    if isinstance(item, Prepared):
+                        await outlast(partial(self._claims.begin, self._claim, item.commit))
+                        await self._say(StateChanged(state=State.RUNNING, commit=item.commit))
+                    else:
+                        await self._add_line(tally, None, item)
+        finally:
+            if self._spec.setup and not self._work.cancel_called:
+                await self._complete(sandbox, tally, "setup")
+
+    async def _vary(self, sandbox: Sandbox, index: int) -> None:
+        await self._move(index, State.STARTING)
+        try:
+            ending = await self._work_on(sandbox, index)
+        except EngineLostError as error:
+            ending = Ending(state=State.LOST, code=error.code, detail=str(error))
+        except EngineError as error:
+            ending = Ending(state=State.FAILED, code=error.code, detail=str(error))
+        await self._end(index, ending)
+
+    async def _work_on(self, sandbox: Sandbox, index: int) -> Ending:
+        """Let the agent work, and take its patch."""
+        tally, exit_status = Tally(), 0
+        task = Task(
+            prompt=self._spec.prompt,
+            agent=self._spec.agent,
+            model=self._spec.model,
+            command=self._spec.command,
+            timeout_s=self._spec.timeout_s,
+        )
+        async with aclosing(sandbox.vary(index, task)) as items:
+            async for item in items:
+                if isinstance(item, Ended):
+                    exit_status = item.exit
+                    continue
+                if index not in self._running:
+                    self._running.add(index)
+                    await self._move(index, State.RUNNING)
+                await self._add_line(tally, index, item)
+        await self._complete(sandbox, tally, index)
+        ending = _ending(tally, exit_status)
+        try:
+            return structs.replace(ending, patch=await sandbox.patch(index))
+        except PatchError as error:
+            if ending.state is State.SUCCEEDED:
+                return structs.replace(ending, state=State.FAILED, code=error.code, detail=str(error))
+            return ending
+
+    async def _complete(self, sandbox: Sandbox, tally: Tally, producer: Producer) -> None:
+        """Where an event is missing among the live ones, take it from the final output: late at worst, never lost."""
+        if tally.is_complete:
+            return
+        variation_id = None if producer == "setup" else producer
+        for data in await sandbox.final_output(producer):
+            if decode_line(data).n:
+                await self._add_line(tally, variation_id, Line(producer, data, frames.now()))
+
+    async def _add_line(self, tally: Tally, variation_id: int | None, line: Line) -> None:
+        event = decode_line(line.data)
+        if tally.is_new(event):
+            name = FrameName.RUN_OUTPUT if variation_id is None else FrameName.AGENT_OUTPUT
+            await self._writer.add(Entry(name=name, variation_id=variation_id, event=event, time=line.time))
+
+    async def _move(self, index: int, state: State) -> None:
+        await outlast(partial(self._claims.move, self._claim, index, state))
+        await self._say(StateChanged(state=state), variation_id=index)
+
+    async def _end(self, index: int, ending: Ending) -> None:
+        await outlast(partial(self._claims.end_variation, self._claim, index, ending))
+        self._endings[index] = ending
+        await self._say(_changed(ending), variation_id=index, name=FrameName.AGENT_COMPLETE)
+
+    async def _finish(self) -> None:
+        """End what has not ended, then the run."""
+        # What had no part in the run's failure did not fail.
+        left = Ending(state=State.CANCELLED) if self._stopped.state is State.FAILED else self._stopped
+        for index in self._endings.keys() ^ set(range(self._spec.variations)):
+            await self._end(index, left)
+        ending = self._ending_of_run()
+        entry = Entry(name=FrameName.RUN_COMPLETE, variation_id=None, event=_changed(ending), time=frames.now())
+        await self._writer.end(entry, ending)
+
+    def _ending_of_run(self) -> Ending:
+        endings = [self._endings[index] for index in sorted(self._endings)]
+        state = run_state([each.state for each in endings], cancelled=self._stopped.state is State.CANCELLED)
+        if state in {State.SUCCEEDED, State.CANCELLED}:
+            return Ending(state=state)
+        if self._completed:
+            why = next(each for each in endings if each.state is state or state is State.FAILED)
+            return Ending(state=state, code=why.code, detail=f"no variation succeeded; the first: {why.detail}")
+        return Ending(state=state, code=self._stopped.code, detail=self._stopped.detail)
+
+    async def _say(
+        self, event: StateChanged, *, variation_id: int | None = None, name: FrameName = FrameName.RUN_STATUS
+    ) -> None:
+        await self._writer.add(Entry(name=name, variation_id=variation_id, event=event, time=frames.now()))
+
+
+def _changed(ending: Ending) -> StateChanged:
+    return StateChanged(
+        state=ending.state,
+        code=ending.code,
+        detail=ending.detail,
+        exit=ending.exit,
+        seconds=ending.seconds,
+        patch_bytes=None if ending.patch is None else len(ending.patch),
+    )
+
+
+def _ending(tally: Tally, exit_status: int) -> Ending:
+    """What a variation's harness said of itself, as far as its exit status bears it out."""
+    finished = tally.finished
+    if exit_status in _SIGNALS:
+        detail = f"the container was killed by signal {exit_status - _SIGNALS.start}"
+        return Ending(state=State.FAILED, code="agent.crashed", detail=detail, exit=exit_status)
+    if finished is None or EXIT_STATUS[finished.outcome] != exit_status:
+        detail = f"the harness ended with status {exit_status} and without a word"
+        return Ending(state=State.FAILED, code="agent.crashed", detail=detail, exit=exit_status)
+    state = _STATES[finished.outcome]
+    code = "" if state is State.SUCCEEDED else f"agent.{finished.outcome}"
+    return Ending(state=state, code=code, detail=finished.reason, exit=exit_status, seconds=finished.seconds)

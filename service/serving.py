@@ -1,0 +1,65 @@
+"""HTTP on 127.0.0.1, from the first request to an orderly end."""
+
+import socket
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+
+import anyio
+import uvicorn
+from litestar import Litestar
+
+_STARTED_S = 30
+_DRAIN_S = 2
+"""Seconds for requests in flight at the end; streams are ended by then."""
+
+
+class StartError(Exception):
+    """The service cannot be served; the message says why."""
+
+
+@asynccontextmanager
+async def serving(app: Litestar, port: int) -> AsyncGenerator[str]:
+    """Serve `app` and yield its URL. At the end streams are closed, requests finished, and the runs in flight ended.
+
+    Raises:
+        StartError: the port is taken, or the application does not start.
+
+    """
+    server = _Server(
+        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_DRAIN_S, ws="none")
+    )
+    with _listen(port) as listener:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve, [listener])
+            await _started(server)
+            try:
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            finally:
+                app.state["log"].close()
+                server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """Signals are for whoever serves, who has more to end than this."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+@contextmanager
+def _listen(port: int) -> Generator[socket.socket]:
+    try:
+        listener = socket.create_server(("127.0.0.1", port), backlog=2048)
+    except OSError as error:
+        raise StartError(f"port {port} cannot be had: {error.strerror}; choose another with --port or PORT") from error
+    with listener:
+        yield listener
+
+
+async def _started(server: uvicorn.Server) -> None:
+    with anyio.fail_after(_STARTED_S):
+        while not server.started:
+            if server.should_exit:
+                raise StartError("the application did not start; the log has the reason")
+            await anyio.sleep(0.01)
