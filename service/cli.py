@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 import anyio
 import click
@@ -14,7 +15,7 @@ import structlog
 from service.app import create_app
 from service.db.binaries import EmbeddedPostgresError
 from service.db.connect import connected
-from service.demo import run_demo
+from service.demo.demo import DemoError, run_demo
 from service.engine.dagger import DaggerEngine
 from service.engine.dagger_session import client_environ
 from service.serving import StartError, serving
@@ -22,7 +23,7 @@ from service.settings import Settings, SettingsError, superseded
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-_EXPECTED = (EmbeddedPostgresError, SettingsError, StartError)
+_EXPECTED = (DemoError, EmbeddedPostgresError, SettingsError, StartError)
 _INTERRUPTED = 130
 
 
@@ -53,21 +54,33 @@ def demo(*, keep: bool) -> None:
 
     One mends the test, one breaks more, one never ends and meets its deadline. Patches and log are left in .demo.
     """
+    set_up_logging(logging.ERROR)  # the screen is the run's
     _run(run_demo, keep)
 
 
 def _run(command: Callable[..., Awaitable[None]], *args: object) -> None:
+    """Run a command to its end; task groups wrap what passes them, hence `except*`."""
+    failed: list[str] = []
     try:
         anyio.run(command, *args, backend_options={"use_uvloop": True})
-    except _EXPECTED as error:
-        raise click.ClickException(str(error)) from error
-    except KeyboardInterrupt:
+    except* _EXPECTED as errors:
+        failed = _messages(errors)
+    except* KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
+    if failed:
+        raise click.ClickException("; ".join(failed))
+
+
+def _messages(error: BaseException) -> list[str]:
+    if not isinstance(error, BaseExceptionGroup):
+        return [str(error)]
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    return [message for each in group.exceptions for message in _messages(each)]
 
 
 async def _serve(overrides: dict[str, str]) -> None:
     settings = Settings.from_environ({**os.environ, **overrides})
-    set_up_logging(debug=settings.debug)
+    set_up_logging(logging.DEBUG if settings.debug else logging.INFO)
     for name, reason in superseded().items():
         logger.warning("variable ignored", name=name, reason=reason)
     engine = DaggerEngine(client_environ(os.environ, Path.cwd()))
@@ -83,7 +96,7 @@ async def _serve(overrides: dict[str, str]) -> None:
             logger.info("stopping")
 
 
-def set_up_logging(*, debug: bool) -> None:
+def set_up_logging(level: int) -> None:
     """Log to stderr: in colours for people, as JSON lines where it is no terminal."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     people = sys.stderr.isatty()
@@ -95,6 +108,6 @@ def set_up_logging(*, debug: bool) -> None:
             *([] if people else [structlog.processors.format_exc_info]),
             structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

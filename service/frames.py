@@ -22,13 +22,15 @@ from service.run import State
 
 
 class FrameName(StrEnum):
-    """What `event:` says; `heartbeat` has no id and is not part of the log."""
+    """What `event:` says."""
 
     AGENT_OUTPUT = "agent_output"
     AGENT_COMPLETE = "agent_complete"
     RUN_OUTPUT = "run_output"
     RUN_STATUS = "run_status"
     RUN_COMPLETE = "run_complete"
+    HEARTBEAT = "heartbeat"
+    """A sign of life; it has no id, and is not part of the log."""
 
 
 class StateChanged(Struct, frozen=True, kw_only=True, tag_field="kind", tag="state_changed", omit_defaults=True):
@@ -66,6 +68,7 @@ class _Data(Struct, frozen=True, kw_only=True):
 HEARTBEAT = b"event: heartbeat\ndata: {}\n\n"
 
 _encoder = msgspec.json.Encoder()
+_arguments = msgspec.json.Decoder(dict[str, Any])
 _ID = re.compile(r"\d{1,18}-(\d{1,18})")
 
 
@@ -101,7 +104,7 @@ def content(event: events.Event | StateChanged) -> str:  # noqa: PLR0911 -- a ta
         case events.Output(text=text) | events.Said(text=text) | events.ToolReturned(text=text):
             return text
         case events.ToolCalled(tool=tool, text=text):
-            return f"{tool} {text}"
+            return f"{tool} {_gist(text)}"
         case events.Started(agent=agent, model=model):
             return f"{agent} started" + (f" with {model}" if model else "")
         case events.Usage():
@@ -114,3 +117,12 @@ def content(event: events.Event | StateChanged) -> str:  # noqa: PLR0911 -- a ta
             return f"{outcome}: {reason}" if reason else str(outcome)
         case StateChanged(state=state, detail=detail):
             return f"{state}: {detail}" if detail else str(state)
+
+
+def _gist(arguments: str) -> str:
+    """What a call is about: its first argument, such as the command or the path; of a part, the text as it is."""
+    try:
+        decoded = _arguments.decode(arguments)
+    except msgspec.DecodeError:
+        return arguments
+    return str(next(iter(decoded.values()), ""))

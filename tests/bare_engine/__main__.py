@@ -31,6 +31,8 @@ def main(arguments: list[str]) -> int:
 
 
 def start_main() -> int:
+    if (REPOSITORY / ".venv" / "bin").is_dir():
+        write_cli(REPOSITORY / ".venv" / "bin")
     other = other_engine(MAIN)
     if other:
         print(f"There is an engine already: {other}.")
@@ -38,8 +40,6 @@ def start_main() -> int:
     begin = time.monotonic()
     running = start(MAIN)
     write_env(MAIN)
-    if (REPOSITORY / ".venv" / "bin").is_dir():
-        write_cli(REPOSITORY / ".venv" / "bin")
     state = "answers" if running.started else "is already running"
     print(f"The engine {state} at {client_env(MAIN)[RUNNER_HOST]} ({time.monotonic() - begin:.1f} s).")
     return 0

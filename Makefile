@@ -1,0 +1,46 @@
+# `make` alone lists what there is.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check engine engine-stop bench lock
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+# The lock installs itself: it holds the installer, too.
+UV := $(shell sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: .venv/ready engine ## set up, then watch three agents work; KEEP=1 keeps serving
+	@$(BIN)/aideator demo $(if $(KEEP),--keep)
+
+test: .venv/ready ## set up, then run all tests, the engine ring included where there can be an engine
+	@python3 -m tests.bare_engine start || $(if $(AIDEATOR_REQUIRE_ENGINE),exit 1,echo "NO ENGINE: its ring of tests is skipped.")
+	@$(BIN)/python -m pytest
+
+check: .venv/ready ## lint, formatting, types, layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/python -m pytest -q tests/unit/test_layers.py
+
+engine: ## have a Dagger engine: the one that is reachable, else one made here
+	@python3 -m tests.bare_engine start
+
+engine-stop: ## end the engine that `make engine` started
+	@python3 -m tests.bare_engine stop
+
+bench: .venv/ready engine ## measure the service beside the bare engine, in one run
+	@$(BIN)/python -m tests.bench
+
+lock: .venv/ready ## resolve the dependencies anew
+	$(BIN)/uv pip compile -q --group dev --extra embedded pyproject.toml --python-version 3.11 --universal --upgrade \
+		--generate-hashes --no-emit-index-url -o requirements.lock
+
+.venv/ready: requirements.lock pyproject.toml
+	@echo "setting up .venv (a minute the first time)"
+	@python3 -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version)'
+	@test -x $(BIN)/python || python3 -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	@$(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,39 @@
+"""git's own server, on 127.0.0.1: what the demo, and the tests, clone from."""
+
+import os
+import subprocess
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+
+
+@contextmanager
+def git_server(folder: Path, *, trace: Path | None = None) -> Generator[str]:
+    """Serve every repository below `folder` on a free port; yields the URL that their paths are put behind.
+
+    With `trace`, what server and clients say to each other is appended there, packet by packet (`GIT_TRACE_PACKET`).
+    """
+    daemon = ["git", "daemon", "--inetd", "--export-all", f"--base-path={folder}"]
+    environ = os.environ if trace is None else {**os.environ, "GIT_TRACE_PACKET": str(trace)}
+
+    class Connection(BaseRequestHandler):
+        def handle(self) -> None:
+            subprocess.run(
+                daemon, stdin=self.request, stdout=self.request, stderr=subprocess.DEVNULL, env=environ, check=False
+            )
+
+    with _Server(("127.0.0.1", 0), Connection) as server:
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        serving.start()
+        try:
+            yield f"git://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+class _Server(ThreadingTCPServer):
+    daemon_threads = True  # a client that never leaves must not keep us here
+    request_queue_size = 64
