@@ -9,8 +9,6 @@ from litestar import Litestar, Request, Response
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import SwaggerRenderPlugin
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
@@ -21,6 +19,7 @@ from service.db.claims import Claim, ClaimRepository
 from service.db.runs import RunRepository
 from service.db.schema import migrate
 from service.dispatch import Dispatcher
+from service.docs import docs, documentation_files, openapi_config
 from service.engine import Engine
 from service.eventlog import EventLog
 from service.execute import Execution
@@ -69,7 +68,7 @@ def create_app(settings: Settings, database: AsyncEngine, engine: Engine) -> Lit
         "dispatcher": dispatcher,
     }
     return Litestar(
-        route_handlers=[RunController, health],
+        route_handlers=[RunController, health, docs, documentation_files],
         lifespan=[at_work],
         dependencies={name: _provide(part) for name, part in parts.items()},
         exception_handlers={
@@ -81,12 +80,7 @@ def create_app(settings: Settings, database: AsyncEngine, engine: Engine) -> Lit
             OSError: _from_database,
             Exception: errors.from_bug,
         },
-        openapi_config=OpenAPIConfig(
-            title=settings.api_title,
-            version="1",
-            path="/schema",
-            render_plugins=[SwaggerRenderPlugin(path="/docs")],
-        ),
+        openapi_config=openapi_config(settings.api_title),
         request_max_body_size=_BODY_LIMIT,
         state=State({"log": log}),
         logging_config=None,
