@@ -23,7 +23,7 @@ from service.docs import docs, documentation_files, openapi_config
 from service.engine import Engine
 from service.eventlog import EventLog
 from service.execute import Execution
-from service.repo_url import parse_allow, parse_repo_url
+from service.repo_url import parse_allow
 from service.routes.health import health
 from service.routes.runs import RunController
 from service.settings import Settings
@@ -40,7 +40,7 @@ def create_app(settings: Settings, database: AsyncEngine, engine: Engine) -> Lit
     def start(claim: Claim) -> Execution:
         return Execution(
             claim,
-            parse_repo_url(claim.spec.repo_url, allow),
+            allow=allow,
             engine=engine,
             claims=claims,
             log=log,

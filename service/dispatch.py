@@ -9,9 +9,10 @@ import structlog
 
 from service import frames
 from service.db.availability import outlast
-from service.db.claims import Claim, ClaimRepository, Ending
+from service.db.claims import Claim, ClaimRepository
+from service.ending import Ending
 from service.eventlog import EventLog
-from service.frames import Entry, FrameName, StateChanged
+from service.frames import Entry, FrameName, state_changed
 from service.run import State
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -105,6 +106,5 @@ class Dispatcher:
         logger.warning("unattended run ended", run_id=str(claim.run_id), state=ending.state)
         for index in range(claim.spec.variations):
             await self._claims.end_variation(claim, index, ending)
-        event = StateChanged(state=ending.state, code=ending.code, detail=ending.detail)
-        entry = Entry(name=FrameName.RUN_COMPLETE, variation_id=None, event=event, time=frames.now())
+        entry = Entry(name=FrameName.RUN_COMPLETE, variation_id=None, event=state_changed(ending), time=frames.now())
         await self._log.end(claim, claim.last_seq, entry, ending)

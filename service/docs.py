@@ -6,7 +6,7 @@ from litestar import Router, get
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.response import Redirect
-from litestar.static_files import create_static_files_router
+from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType]
 
 _FILES = Path(__file__).parent / "web" / "swagger-ui"
 _URL = "/static/swagger-ui"
@@ -36,4 +36,4 @@ async def docs() -> Redirect:
     return Redirect("/schema/swagger")
 
 
-documentation_files: Router = create_static_files_router(path=_URL, directories=[_FILES])  # pyright: ignore[reportUnknownVariableType]
+documentation_files: Router = create_static_files_router(path=_URL, directories=[_FILES])

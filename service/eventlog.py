@@ -15,8 +15,9 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from service import frames
-from service.db.claims import Claim, Ending
+from service.db.claims import Claim
 from service.db.models import RunRow, SegmentRow
+from service.ending import Ending
 from service.frames import Entry
 
 _READ_SEGMENTS = 100

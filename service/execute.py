@@ -3,36 +3,32 @@
 The engine yields, this writes, streams read: nothing calls back.
 """
 
+from collections.abc import Sequence
 from contextlib import aclosing
 from functools import partial
 
 import anyio
 from msgspec import structs
 
-from agent_image.events import EXIT_STATUS, Outcome, decode_line
+from agent_image.events import decode_line
 from service import frames
 from service.db.availability import outlast
-from service.db.claims import Claim, ClaimRepository, Ending
+from service.db.claims import Claim, ClaimRepository
+from service.ending import Ending, run_ending, variation_ending
 from service.engine import Ended, Engine, Line, Prepared, Producer, Sandbox, SandboxSpec, Task
-from service.errors import EngineError, EngineLostError, PatchError
+from service.errors import EngineError, EngineLostError, PatchError, PrepareError
 from service.eventlog import EventLog
-from service.frames import Entry, FrameName, StateChanged
+from service.frames import Entry, FrameName, StateChanged, state_changed
 from service.logwriter import LogWriter
-from service.repo_url import RepoUrl
-from service.run import State, run_state
+from service.repo_url import AllowEntry, RepoUrlError, parse_repo_url
+from service.run import State
 from service.tally import Tally
 
 _FINISH_S = 60.0
 """Seconds for writing the end of a run whose work was stopped; Postgres may have to come back in them."""
 
-_STATES = {
-    Outcome.SUBMITTED: State.SUCCEEDED,
-    Outcome.GAVE_UP: State.FAILED,
-    Outcome.CRASHED: State.FAILED,
-    Outcome.TIMED_OUT: State.TIMED_OUT,
-}
-_SIGNALS = range(128, 192)
-"""Exit statuses that mean death by a signal; the container's files are gone then."""
+_STOPPED = Ending(state=State.LOST, code="service.stopped", detail="the service was stopped")
+_DEFECT = Ending(state=State.FAILED, code="internal", detail="a defect of ours; the service's log has it")
 
 
 class Execution:
@@ -41,8 +37,8 @@ class Execution:
     def __init__(
         self,
         claim: Claim,
-        url: RepoUrl,
         *,
+        allow: Sequence[AllowEntry],
         engine: Engine,
         claims: ClaimRepository,
         log: EventLog,
@@ -54,21 +50,14 @@ class Execution:
         self._engine = engine
         self._claims = claims
         self._writer = LogWriter(log, claim)
-        self._sandbox_spec = SandboxSpec(
-            run_id=claim.run_id,
-            repo_url=url,
-            ref=claim.spec.ref,
-            setup=claim.spec.setup,
-            image=claim.spec.image,
-            clone_timeout_s=clone_timeout_s,
-            setup_timeout_s=setup_timeout_s,
-        )
+        self._allow = allow
+        self._clone_timeout_s = clone_timeout_s
+        self._setup_timeout_s = setup_timeout_s
         self._work = anyio.CancelScope()
         self._running: set[int] = set()
         self._endings: dict[int, Ending] = {}
-        self._completed = False
-        self._stopped = Ending(state=State.FAILED, code="internal", detail="a defect of ours; the service's log has it")
-        """What becomes of a run whose work does not come to its end, and why."""
+        self._stopped: Ending | None = _DEFECT
+        """Why the work did not come to its end; None once it has."""
 
     def cancel(self) -> None:
         """End the run early, because somebody asked; `run` returns when its containers are gone."""
@@ -88,7 +77,7 @@ class Execution:
                 with self._work:
                     await self._drive()
             except anyio.get_cancelled_exc_class():
-                self._stopped = Ending(state=State.LOST, code="service.stopped", detail="the service was stopped")
+                self._stopped = _STOPPED
                 raise
             finally:
                 with anyio.move_on_after(_FINISH_S, shield=True):
@@ -98,16 +87,31 @@ class Execution:
     async def _drive(self) -> None:
         await self._say(StateChanged(state=State.STARTING))
         try:
-            async with self._engine.open(self._sandbox_spec) as sandbox:
+            async with self._engine.open(self._sandbox_spec()) as sandbox:
                 await self._prepare(sandbox)
                 async with anyio.create_task_group() as variations:
                     for index in range(self._spec.variations):
                         variations.start_soon(self._vary, sandbox, index)
-            self._completed = True
+            self._stopped = None
         except EngineLostError as error:
             self._stopped = Ending(state=State.LOST, code=error.code, detail=str(error))
         except EngineError as error:
             self._stopped = Ending(state=State.FAILED, code=error.code, detail=str(error))
+
+    def _sandbox_spec(self) -> SandboxSpec:
+        try:
+            url = parse_repo_url(self._spec.repo_url, self._allow)
+        except RepoUrlError as error:  # the operator's rules have changed since the request
+            raise PrepareError(error.code, str(error)) from error
+        return SandboxSpec(
+            run_id=self._claim.run_id,
+            repo_url=url,
+            ref=self._spec.ref,
+            setup=self._spec.setup,
+            image=self._spec.image,
+            clone_timeout_s=self._clone_timeout_s,
+            setup_timeout_s=self._setup_timeout_s,
+        )
 
     async def _prepare(self, sandbox: Sandbox) -> None:
         tally = Tally()
@@ -153,7 +157,7 @@ class Execution:
                     await self._move(index, State.RUNNING)
                 await self._add_line(tally, index, item)
         await self._complete(sandbox, tally, index)
-        ending = _ending(tally, exit_status)
+        ending = variation_ending(tally, exit_status)
         try:
             return structs.replace(ending, patch=await sandbox.patch(index))
         except PatchError as error:
@@ -183,54 +187,20 @@ class Execution:
     async def _end(self, index: int, ending: Ending) -> None:
         await outlast(partial(self._claims.end_variation, self._claim, index, ending))
         self._endings[index] = ending
-        await self._say(_changed(ending), variation_id=index, name=FrameName.AGENT_COMPLETE)
+        await self._say(state_changed(ending), variation_id=index, name=FrameName.AGENT_COMPLETE)
 
     async def _finish(self) -> None:
         """End what has not ended, then the run."""
-        # What had no part in the run's failure did not fail.
-        left = Ending(state=State.CANCELLED) if self._stopped.state is State.FAILED else self._stopped
         for index in self._endings.keys() ^ set(range(self._spec.variations)):
-            await self._end(index, left)
-        ending = self._ending_of_run()
-        entry = Entry(name=FrameName.RUN_COMPLETE, variation_id=None, event=_changed(ending), time=frames.now())
+            assert self._stopped is not None, "the work comes to its end when every variation has"
+            # What had no part in the run's failure did not fail.
+            failed = self._stopped.state is State.FAILED
+            await self._end(index, Ending(state=State.CANCELLED) if failed else self._stopped)
+        ending = run_ending([self._endings[index] for index in sorted(self._endings)], self._stopped)
+        entry = Entry(name=FrameName.RUN_COMPLETE, variation_id=None, event=state_changed(ending), time=frames.now())
         await self._writer.end(entry, ending)
-
-    def _ending_of_run(self) -> Ending:
-        endings = [self._endings[index] for index in sorted(self._endings)]
-        state = run_state([each.state for each in endings], cancelled=self._stopped.state is State.CANCELLED)
-        if state in {State.SUCCEEDED, State.CANCELLED}:
-            return Ending(state=state)
-        if self._completed:
-            why = next(each for each in endings if each.state is state or state is State.FAILED)
-            return Ending(state=state, code=why.code, detail=f"no variation succeeded; the first: {why.detail}")
-        return Ending(state=state, code=self._stopped.code, detail=self._stopped.detail)
 
     async def _say(
         self, event: StateChanged, *, variation_id: int | None = None, name: FrameName = FrameName.RUN_STATUS
     ) -> None:
         await self._writer.add(Entry(name=name, variation_id=variation_id, event=event, time=frames.now()))
-
-
-def _changed(ending: Ending) -> StateChanged:
-    return StateChanged(
-        state=ending.state,
-        code=ending.code,
-        detail=ending.detail,
-        exit=ending.exit,
-        seconds=ending.seconds,
-        patch_bytes=None if ending.patch is None else len(ending.patch),
-    )
-
-
-def _ending(tally: Tally, exit_status: int) -> Ending:
-    """What a variation's harness said of itself, as far as its exit status bears it out."""
-    finished = tally.finished
-    if exit_status in _SIGNALS:
-        detail = f"the container was killed by signal {exit_status - _SIGNALS.start}"
-        return Ending(state=State.FAILED, code="agent.crashed", detail=detail, exit=exit_status)
-    if finished is None or EXIT_STATUS[finished.outcome] != exit_status:
-        detail = f"the harness ended with status {exit_status} and without a word"
-        return Ending(state=State.FAILED, code="agent.crashed", detail=detail, exit=exit_status)
-    state = _STATES[finished.outcome]
-    code = "" if state is State.SUCCEEDED else f"agent.{finished.outcome}"
-    return Ending(state=state, code=code, detail=finished.reason, exit=exit_status, seconds=finished.seconds)

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from agent_image import events
+from service.ending import Ending
 from service.run import State
 
 
@@ -43,6 +44,17 @@ class StateChanged(Struct, frozen=True, kw_only=True, tag_field="kind", tag="sta
     exit: int | None = None
     seconds: float | None = None
     patch_bytes: int | None = None
+
+
+def state_changed(ending: Ending) -> StateChanged:
+    return StateChanged(
+        state=ending.state,
+        code=ending.code,
+        detail=ending.detail,
+        exit=ending.exit,
+        seconds=ending.seconds,
+        patch_bytes=None if ending.patch is None else len(ending.patch),
+    )
 
 
 class Entry(Struct, frozen=True, kw_only=True):

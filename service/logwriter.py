@@ -5,7 +5,8 @@ from functools import partial
 import anyio
 
 from service.db.availability import outlast
-from service.db.claims import Claim, Ending
+from service.db.claims import Claim
+from service.ending import Ending
 from service.eventlog import ClaimLostError, EventLog
 from service.frames import Entry
 

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from service.db.models import RunRow, VariationRow
+from service.ending import Ending
 from service.run import OPEN, Agent, RunSpec, State
 
 LEASE = timedelta(seconds=15)
@@ -29,17 +30,6 @@ class Claim(Struct, frozen=True, kw_only=True):
     """The number of the log's last event when the claim was made."""
     cancel_requested: bool
     spec: RunSpec
-
-
-class Ending(Struct, frozen=True, kw_only=True):
-    """How a run or a variation ended, and why if it was not well."""
-
-    state: State
-    code: str = ""
-    detail: str = ""
-    exit: int | None = None
-    seconds: float | None = None
-    patch: bytes | None = None
 
 
 class ClaimRepository:

@@ -14,6 +14,7 @@ from service.run import (
     OPEN,
     RunSpec,
     RunView,
+    State,
     VariationView,
     patch_url,
     status_url,
@@ -134,6 +135,6 @@ def _variation_view(row: VariationRow) -> VariationView:
         code=row.code,
         detail=row.detail,
         patch_bytes=row.patch_bytes,
-        no_changes=row.patch_bytes == 0,
+        no_changes=row.state is State.SUCCEEDED and row.patch_bytes == 0,
         patch_url=None if row.patch_bytes is None else patch_url(row.run_id, row.index),
     )

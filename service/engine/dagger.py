@@ -1,5 +1,6 @@
 """Containers by a Dagger engine: one session per run, which takes all of its containers with it when it ends."""
 
+import math
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,7 @@ from service.engine.dagger_session import RUNNER_HOST, open_session
 from service.errors import EngineError, EngineLostError
 
 _HEALTH_S = 10.0
+_FRESH_S = 10.0
 
 
 class DaggerEngine:
@@ -23,8 +25,30 @@ class DaggerEngine:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
+        self._last_ok = Health(ok=False, detail="")
+        self._last_ok_at = -math.inf
 
     async def health(self) -> Health:
+        """Ask for a version through a session; an answer counts for ten seconds, unless the engine's socket is gone."""
+        if anyio.current_time() - self._last_ok_at > _FRESH_S or not await self._listens():
+            health = await self._ask()
+            if not health.ok:
+                return health
+            self._last_ok, self._last_ok_at = health, anyio.current_time()
+        return self._last_ok
+
+    async def _listens(self) -> bool:
+        """Whether anyone listens at a unix socket; True where the engine is reached in another way."""
+        scheme, _, path = self._environ.get(RUNNER_HOST, "").partition("://")
+        if scheme != "unix":
+            return True
+        try:
+            async with await anyio.connect_unix(path):
+                return True
+        except OSError:
+            return False
+
+    async def _ask(self) -> Health:
         where = self._environ.get(RUNNER_HOST, "the place where the Dagger CLI looks for one")
         try:
             with anyio.fail_after(_HEALTH_S):

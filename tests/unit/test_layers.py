@@ -30,6 +30,7 @@ LAYERS = (
     "eventlog",
     "frames",
     "db",
+    "ending",
     "tally",
     "run",
     "repo_url",

@@ -1,0 +1,55 @@
+"""How a variation ended, and what a run's ending is by those of its variations."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from agent_image.events import EXIT_STATUS, Outcome
+from service.run import State, run_state
+from service.tally import Tally
+
+_STATES = {
+    Outcome.SUBMITTED: State.SUCCEEDED,
+    Outcome.GAVE_UP: State.FAILED,
+    Outcome.CRASHED: State.FAILED,
+    Outcome.TIMED_OUT: State.TIMED_OUT,
+}
+_SIGNALS = range(128, 192)
+"""Exit statuses that mean death by a signal; the container's files are gone then."""
+
+
+class Ending(Struct, frozen=True, kw_only=True):
+    """How a run or a variation ended, and why if it was not well."""
+
+    state: State
+    code: str = ""
+    detail: str = ""
+    exit: int | None = None
+    seconds: float | None = None
+    patch: bytes | None = None
+
+
+def variation_ending(tally: Tally, exit_status: int) -> Ending:
+    """What a variation's harness said of itself, as far as its exit status bears it out."""
+    finished = tally.finished
+    if exit_status in _SIGNALS:
+        detail = f"the container was killed by signal {exit_status - _SIGNALS.start}"
+        return Ending(state=State.FAILED, code="agent.crashed", detail=detail, exit=exit_status)
+    if finished is None or EXIT_STATUS[finished.outcome] != exit_status:
+        detail = f"the harness ended with status {exit_status} and without a word"
+        return Ending(state=State.FAILED, code="agent.crashed", detail=detail, exit=exit_status)
+    state = _STATES[finished.outcome]
+    code = "" if state is State.SUCCEEDED else f"agent.{finished.outcome}"
+    return Ending(state=state, code=code, detail=finished.reason, exit=exit_status, seconds=finished.seconds)
+
+
+def run_ending(endings: Sequence[Ending], stopped: Ending | None) -> Ending:
+    """The ending of a run by those of its variations, in their order, and by what stopped it early, if anything."""
+    cancelled = stopped is not None and stopped.state is State.CANCELLED
+    state = run_state([each.state for each in endings], cancelled=cancelled)
+    if state in {State.SUCCEEDED, State.CANCELLED}:
+        return Ending(state=state)
+    if stopped is not None:
+        return Ending(state=state, code=stopped.code, detail=stopped.detail)
+    why = next(each for each in endings if each.state is state or state is State.FAILED)
+    return Ending(state=state, code=why.code, detail=f"no variation succeeded; the first: {why.detail}")
