@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 from litestar import Litestar, Request, Response
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
@@ -25,6 +26,7 @@ from service.eventlog import EventLog
 from service.execute import Execution
 from service.repo_url import parse_allow
 from service.routes.health import health
+from service.routes.host import this_machine
 from service.routes.runs import RunController
 from service.settings import Settings
 
@@ -69,6 +71,7 @@ def create_app(settings: Settings, database: AsyncEngine, engine: Engine) -> Lit
     }
     return Litestar(
         route_handlers=[RunController, health, docs, documentation_files],
+        guards=[this_machine],
         lifespan=[at_work],
         dependencies={name: _provide(part) for name, part in parts.items()},
         exception_handlers={
@@ -81,6 +84,7 @@ def create_app(settings: Settings, database: AsyncEngine, engine: Engine) -> Lit
             Exception: errors.from_bug,
         },
         openapi_config=openapi_config(settings.api_title),
+        cors_config=CORSConfig(allow_origins=settings.cors_allowed()),
         request_max_body_size=_BODY_LIMIT,
         state=State({"log": log}),
         logging_config=None,

@@ -1,6 +1,7 @@
 """Every failure that a caller may expect, and the one place where it becomes HTTP.
 
 ServiceError
+├── ForbiddenError          403  host.unknown
 ├── NotFoundError           404  run.not_found, variation.not_found, patch.none
 ├── ConflictError           409  run.ended, run.not_ended, variation.no_patch
 ├── InvalidError            422  names the field
@@ -32,6 +33,10 @@ class ServiceError(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class ForbiddenError(ServiceError):
+    status = 403
 
 
 class NotFoundError(ServiceError):

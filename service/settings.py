@@ -29,6 +29,8 @@ class Settings(Struct, frozen=True, kw_only=True, rename=str.upper):
     """Log everything."""
     api_title: str = "AIdeator"
     """The title of the API's documentation."""
+    cors_origins: str = ""
+    """Web pages of these origins, separated by commas, may call the API from a browser; `*`, any, only with `DEBUG`."""
     max_variations: Annotated[int, Meta(ge=1, le=1000)] = 5
     """The most variations that a run may ask for."""
     max_runs: Annotated[int, Meta(ge=1, le=1000)] = 4
@@ -57,9 +59,17 @@ class Settings(Struct, frozen=True, kw_only=True, rename=str.upper):
         values = {**read_env_file(folder / ".env"), **environ}
         known = {field.encode_name for field in msgspec.structs.fields(cls)}
         try:
-            return msgspec.convert({name: values[name] for name in known & values.keys()}, cls, strict=False)
+            settings = msgspec.convert({name: values[name] for name in known & values.keys()}, cls, strict=False)
         except msgspec.ValidationError as error:
-            raise SettingsError(str(error)) from error
+            what, _, name = str(error).partition(" - at `$.")
+            raise SettingsError(f"{name.rstrip('`')}: {what}") from error
+        if "*" in settings.cors_allowed() and not settings.debug:
+            raise SettingsError("CORS_ORIGINS: any origin at all is for development, where DEBUG is true")
+        return settings
+
+    def cors_allowed(self) -> list[str]:
+        """Return the origins of `cors_origins`."""
+        return [origin for origin in self.cors_origins.replace(",", " ").split() if origin]
 
 
 def superseded(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

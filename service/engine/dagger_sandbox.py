@@ -44,7 +44,8 @@ class DaggerSandbox:
         self._client = session.client
         self._tasks = tasks
         self._outputs = Outputs()
-        self._harness = harness(self._client, self._client.host().directory(str(_AGENT_IMAGE), exclude=EXCLUDE))
+        sources = self._client.host().directory(str(_AGENT_IMAGE), exclude=EXCLUDE)
+        self._harness = harness(self._client, sources, (_AGENT_IMAGE / "requirements.txt").read_text())
         self._workspace: DaggerWorkspace
         self._containers: dict[Producer, dagger.Container] = {}
         self._failed: dict[Producer, str] = {}

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from litestar import Controller, Response, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
@@ -51,7 +51,7 @@ class RunController(Controller):
         self,
         runs: NamedDependency[RunRepository],
         limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
-        before: UUID | None = None,
+        before: FromQuery[UUID | None] = None,
     ) -> RunPage:
         found = await runs.page(limit=limit, before=before)
         more = len(found) == limit
@@ -70,7 +70,7 @@ class RunController(Controller):
         runs: NamedDependency[RunRepository],
         log: NamedDependency[EventLog],
         last_event_id: Annotated[str, HeaderParameter(name="Last-Event-ID")] = "",
-        after: str = "",
+        after: FromQuery[str] = "",
     ) -> Stream:
         await runs.get(run_id)  # a 404 has to come before the stream begins
         return event_stream(log, run_id, last_event_id=last_event_id or after, heartbeat_s=settings.heartbeat)
