@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from service.db.embedded import embedded_postgres
 from service.db.schema import migrate
 from service.engine.dagger_session import client_environ
+from tests.git_repositories import GitRepositories, git_repositories
 from tests.service.postgres_home import drop_home, make_home
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +53,13 @@ async def database(database_url: str) -> AsyncGenerator[AsyncEngine]:
     await migrate(engine)
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture
+def git(tmp_path_factory: pytest.TempPathFactory) -> Generator[GitRepositories]:
+    """Repositories of the test's own, and the server that serves them."""
+    with git_repositories(tmp_path_factory.mktemp("git")) as repositories:
+        yield repositories
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ def test_a_value_that_cannot_be_is_refused_by_its_name(tmp_path: Path, name: str
 
 
 def test_any_origin_at_all_may_call_only_in_development(tmp_path: Path):
-    with pytest.raises(SettingsError, match="^CORS_ORIGINS"):
+    with pytest.raises(SettingsError, match=r"^CORS_ORIGINS"):
         Settings.from_environ({"CORS_ORIGINS": "*"}, folder=tmp_path)
     assert Settings.from_environ({"CORS_ORIGINS": "*", "DEBUG": "true"}, folder=tmp_path).cors_allowed() == ["*"]
 

@@ -19,12 +19,15 @@ RESULT = "/run/aideator/result.json"
 _BUNDLE = Path(__file__).with_name("bundle.py")
 
 
-def harness(client: dagger.Client, agent_image: dagger.Directory) -> dagger.Directory:
-    """Build the directory from the sources of `agent_image`; a change in them alone reinstalls nothing."""
+def harness(client: dagger.Client, agent_image: dagger.Directory, requirements: str) -> dagger.Directory:
+    """Build the directory from the sources of `agent_image`; a change in them alone reinstalls nothing.
+
+    `requirements` is the text of their `requirements.txt`: a file out of a directory counts as new with any of it.
+    """
     return (
         client.container()
         .from_(PYTHON_IMAGE)
-        .with_file("/requirements.txt", agent_image.file("requirements.txt"))
+        .with_new_file("/requirements.txt", requirements)
         .with_new_file("/bundle.py", _BUNDLE.read_text())
         .with_exec(["python3", "/bundle.py", "/requirements.txt", "/bundle"])
         .directory("/bundle")

@@ -26,8 +26,8 @@ class Variation:
     """One agent at work in one container."""
 
     index: int = field()
-    base: dagger.Directory = field()
-    worked: dagger.Container = field()
+    base: dagger.Directory
+    worked: dagger.Container
 
     @function(cache="never")
     async def output(self) -> str:
@@ -54,12 +54,18 @@ class Variation:
 
     async def row(self) -> Row:
         """This variation's line of a report; a variation that failed is a line like any other."""
-        exit_code = await self.exit_code()
+        try:
+            exit_code = await self.worked.exit_code()
+        except dagger.ExecError as error:
+            # The engine keeps nothing of an exec that a signal killed: whatever is asked next would run it again.
+            reason = f"killed by signal {error.exit_code - 128}"
+            return Row(index=self.index, outcome="crashed", exit=error.exit_code, reason=reason)
         try:
             ended = json.loads(await result(self.worked).contents())
             size = await self.patch().size()
         except dagger.QueryError as error:
-            return Row(index=self.index, outcome="crashed", exit=exit_code, reason=str(error).splitlines()[0])
+            reason = str(error).partition(" [traceparent")[0].splitlines()[0]
+            return Row(index=self.index, outcome="crashed", exit=exit_code, reason=reason)
         return Row(
             index=self.index, outcome=ended["outcome"], exit=exit_code, seconds=ended["seconds"], patch_bytes=size
         )
@@ -73,15 +79,15 @@ class Run:
         field()
     )
     commit: Annotated[str, Doc("The commit that variations start from; empty where a directory had none")] = field()
-    base: dagger.Directory = field()
-    prepared: dagger.Container = field()
-    harness: dagger.Directory = field()
-    variations: int = field()
-    prompt: str = field()
-    agent: str = field()
-    model: str = field()
-    command: str = field()
-    timeout: float = field()
+    base: dagger.Directory
+    prepared: dagger.Container
+    harness: dagger.Directory
+    variations: int
+    prompt: str
+    agent: str
+    model: str
+    command: str
+    timeout: float
 
     @function(cache="never")
     def variation(self, index: Annotated[int, Doc("Which one, from 0")]) -> Variation:
@@ -129,6 +135,7 @@ class Aideator:
     @function(cache="never")
     async def run(
         self,
+        *,
         repo: Annotated[str, Doc("URL of the git repository")] = DEFAULT_REPO,
         ref: Annotated[str, Doc("Branch, tag or commit; empty for the remote's HEAD")] = "",
         source: Annotated[dagger.Directory | None, Doc("A directory to work on as it is, instead of --repo")] = None,
@@ -136,7 +143,7 @@ class Aideator:
         variations: Annotated[int, Doc("How many agents work side by side")] = 3,
         agent: Annotated[str, Doc("What works in each container: builtin, or command")] = "builtin",
         model: Annotated[str, Doc("What a builtin agent asks; scripted needs no key")] = "scripted",
-        command: Annotated[str, Doc("The command line of the agent `command`; it finds the prompt in $PROMPT")] = "",
+        command: Annotated[str, Doc("The command line of the agent named command; it finds the prompt in $PROMPT")] = "",
         setup: Annotated[
             list[str] | None, Doc("Shell commands run once, before the agents, on the shared clone")
         ] = None,
@@ -146,17 +153,16 @@ class Aideator:
         timeout: Annotated[float, Doc("Seconds until an agent is stopped")] = 300.0,
         run_id: Annotated[str, Doc("Reuse it to read the work of an earlier call; random by default")] = "",
         agent_image: Annotated[
-            dagger.Directory | None, DefaultPath("/agent_image"), Ignore(EXCLUDE), Doc("The harness's sources")
-        ] = None,
+            dagger.Directory, DefaultPath("/agent_image"), Ignore(EXCLUDE), Doc("The harness's sources")
+        ],
     ) -> Run:
         """Prepare a run; nothing works until a variation, a summary or a report is asked for."""
-        assert agent_image is not None, "the default path supplies it"
         if variations < 1:
             raise ValueError(f"--variations must be at least 1, not {variations}")
         if bool(command) != (agent == "command"):
             raise ValueError("--command and --agent=command go together")
         commit, base = await _base(repo, ref, source)
-        directory = harness(dag, agent_image)
+        directory = harness(dag, agent_image, await agent_image.file("requirements.txt").contents())
         return Run(
             run_id=run_id or uuid.uuid4().hex,
             commit=commit,
