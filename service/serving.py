@@ -30,7 +30,7 @@ async def serving(app: Litestar, port: int) -> AsyncGenerator[str]:
     )
     with _listen(port) as listener:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(server.serve, [listener])
+            tasks.start_soon(_serve, server, listener)
             await _started(server)
             try:
                 yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -45,6 +45,12 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
+    # Cancelled, it would leave the application's lifespan behind, with the runs in flight; it ends when it is told to.
+    with anyio.CancelScope(shield=True):
+        await server.serve([listener])
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import anyio
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -43,4 +44,5 @@ async def _pool(database_url: str) -> AsyncGenerator[AsyncEngine]:
     try:
         yield database
     finally:
-        await database.dispose()
+        with anyio.move_on_after(_CONNECT_S, shield=True):
+            await database.dispose()

@@ -40,16 +40,21 @@ async def run_demo(keep: bool) -> None:  # noqa: FBT001 -- `anyio.run` passes by
         DemoError: no engine answers, or the run did not end as its scripts mean it to.
 
     """
+    interrupted = anyio.Event()
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_stop_at, signals)
+            tasks.start_soon(_stop_at, signals, interrupted, tasks.cancel_scope)
             await _demo(Screen(Console(highlight=False)), keep=keep)
             tasks.cancel_scope.cancel()
+    if interrupted.is_set():
+        raise KeyboardInterrupt
 
 
-async def _stop_at(signals: AsyncIterator[signal.Signals]) -> None:
+async def _stop_at(signals: AsyncIterator[signal.Signals], interrupted: anyio.Event, scope: anyio.CancelScope) -> None:
+    """Cancel; a `KeyboardInterrupt` raised in a task would stop the loop, and nothing would be cleaned up in order."""
     await anext(signals)
-    raise KeyboardInterrupt
+    interrupted.set()
+    scope.cancel()
 
 
 async def _demo(screen: Screen, *, keep: bool) -> None:

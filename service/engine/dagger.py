@@ -30,7 +30,9 @@ class DaggerEngine:
 
     async def health(self) -> Health:
         """Ask for a version through a session; an answer counts for ten seconds, unless the engine's socket is gone."""
-        if anyio.current_time() - self._last_ok_at > _FRESH_S or not await self._listens():
+        if not await self._listens():
+            return Health(ok=False, detail=f"no Dagger engine listens at {self._environ[RUNNER_HOST]}")
+        if anyio.current_time() - self._last_ok_at > _FRESH_S:
             health = await self._ask()
             if not health.ok:
                 return health
@@ -54,8 +56,10 @@ class DaggerEngine:
             with anyio.fail_after(_HEALTH_S):
                 async with open_session(self._environ) as session:
                     return Health(ok=True, detail=f"Dagger {await session.client.version()} at {where}")
-        except (EngineLostError, dagger.ClientError, TimeoutError) as error:
-            return Health(ok=False, detail=f"no Dagger engine answers at {where}: {error or 'no answer in time'}")
+        except TimeoutError:
+            return Health(ok=False, detail=f"the Dagger engine at {where} has not answered for {_HEALTH_S:.0f} s")
+        except (EngineLostError, dagger.ClientError) as error:
+            return Health(ok=False, detail=f"no Dagger engine answers at {where}: {error}")
 
     @asynccontextmanager
     async def open(self, spec: SandboxSpec) -> AsyncGenerator[DaggerSandbox]:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -19,8 +19,8 @@ from aideator.patch import patch
 from aideator.variation import tree, variation
 from service.engine import Ended, Line, Prepared, Producer, SandboxSpec, Task
 from service.engine.dagger_failure import engine_loss, message_of
-from service.engine.dagger_logs import follow_chunks
 from service.engine.dagger_session import Session
+from service.engine.dagger_telemetry import call_aborted, follow_chunks
 from service.engine.dagger_workspace import DaggerWorkspace
 from service.engine.output import Output, Outputs
 from service.errors import EngineError, EngineLostError, PatchError
@@ -33,6 +33,8 @@ PATCH_LIMIT = 64 << 20
 _AGENT_IMAGE = Path(events.__file__).parent
 _GRACE_S = 60.0
 """How long after its deadline a harness may take to end, before its engine counts as gone."""
+
+_GONE_S = 5.0
 
 T = TypeVar("T")
 
@@ -123,7 +125,7 @@ class DaggerSandbox:
     async def _watch(self, producer: Producer, work: Callable[[Output], Awaitable[T]]) -> AsyncGenerator[Line | T]:
         """Run `work`, yield the lines that its exec prints, then its result. Leaving kills the exec, for good."""
         with self._outputs.listen(producer) as output:
-            call = _Call(self._client, output, work)
+            call = _Call(self._session, output, work)
             self._tasks.start_soon(call.run)
             try:
                 async for line in output.lines:
@@ -136,8 +138,8 @@ class DaggerSandbox:
 class _Call(Generic[T]):
     """A call to the engine whose exec prints to `output`, in a task of its own: it is read while it runs."""
 
-    def __init__(self, client: dagger.Client, output: Output, work: Callable[[Output], Awaitable[T]]) -> None:
-        self._client = client
+    def __init__(self, session: Session, output: Output, work: Callable[[Output], Awaitable[T]]) -> None:
+        self._session = session
         self._output = output
         self._work = work
         self._scope = anyio.CancelScope()
@@ -146,7 +148,7 @@ class _Call(Generic[T]):
     async def run(self) -> None:
         try:
             with self._scope, self._output.traced():
-                async with engine_loss(self._client):
+                async with engine_loss(self._session.client):
                     self._ended = await self._work(self._output)
         except EngineError as error:
             self._ended = error
@@ -160,8 +162,8 @@ class _Call(Generic[T]):
         return self._ended
 
     async def stop(self) -> None:
-        """Abort the call if it still runs: the engine then kills the exec, whose stream ends when it is gone."""
+        """Abort the call if it still runs, and wait until the engine has killed its exec; bounded: it may be gone."""
         if self._ended is None:
             self._scope.cancel()
-            with anyio.CancelScope(shield=True):
-                await self._output.gone()
+            with suppress(EngineLostError), anyio.move_on_after(_GONE_S, shield=True):
+                await call_aborted(self._session, self._output.trace_id)

@@ -1,5 +1,8 @@
 """What the variations of a run share on a Dagger engine, made step by step so that each failure has its name."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 import anyio
 import dagger
 from dagger import PortForward
@@ -11,6 +14,7 @@ from service.engine.output import Output
 from service.errors import PrepareError
 
 _TIMED_OUT = 124
+_TUNNEL_S = 10
 
 _CLONE_CODES = (
     ("clone.dns", ("no such host", "could not resolve host", "unable to look up", "name or service not known")),
@@ -19,6 +23,8 @@ _CLONE_CODES = (
     ("clone.auth", ("authentication", "could not read username", "401", "403", "terminal prompts disabled")),
     ("clone.ref", ("does not contain ref", "not our ref", "couldn't find remote ref", "unadvertised object")),
     ("clone.not_found", ("not found", "404", "not exported", "does not appear to be a git repository")),
+    # Through a tunnel, which takes a connection before it knows whether anyone is at its other end.
+    ("clone.refused", ("could not read from remote repository", "empty reply from server")),
     ("clone.timeout", ("timed out", "timeout", "deadline exceeded")),
 )
 
@@ -39,24 +45,36 @@ class DaggerWorkspace:
         limit_s = self._spec.clone_timeout_s
         try:
             with anyio.fail_after(limit_s):
-                repository = await self._repository()
-                at = repository.ref(self._spec.ref) if self._spec.ref else repository.head()
-                self.commit = await at.commit()
-                self.base = await at.tree().sync()
+                async with self._repository() as repository:
+                    at = repository.ref(self._spec.ref) if self._spec.ref else repository.head()
+                    self.commit = await at.commit()
+                    self.base = await at.tree().sync()
         except TimeoutError as error:
             raise PrepareError("clone.timeout", f"no clone within {limit_s:g} s") from error
         except dagger.QueryError as error:
             raise clone_error(message_of(error), await output.words_of_git()) from error
 
-    async def _repository(self) -> dagger.GitRepository:
-        """The remote; one on this machine is reached through this session, for an engine may be somewhere else."""
+    @asynccontextmanager
+    async def _repository(self) -> AsyncGenerator[dagger.GitRepository]:
+        """The remote; one on this machine is reached through this session, for an engine may be somewhere else.
+
+        That tunnel begins and ends while the session is whole: engine 0.19.10 panics, and with it go all of its runs,
+        when something connects to the tunnel of a session that has just gone.
+        """
         url = self._spec.repo_url
         if not url.is_this_machine:
-            return self._client.git(str(url))
+            yield self._client.git(str(url))
+            return
         forward = PortForward(backend=url.port, frontend=url.port)
-        service = self._client.host().service([forward], host="[::1]" if url.host == "::1" else "localhost")
-        address = f"{url.scheme}://{await service.hostname()}:{url.port}{url.path}"
-        return self._client.git(address, experimental_service_host=service)
+        tunnel = self._client.host().service([forward], host="[::1]" if url.host == "::1" else "localhost")
+        address = f"{url.scheme}://{await tunnel.hostname()}:{url.port}{url.path}"
+        try:
+            with anyio.move_on_after(_TUNNEL_S, shield=True):
+                await tunnel.start()
+            yield self._client.git(address, experimental_service_host=tunnel)
+        finally:
+            with anyio.move_on_after(_TUNNEL_S, shield=True):
+                await tunnel.stop()
 
     async def set_up(self) -> dagger.Container:
         """Get the image and run the setup commands.

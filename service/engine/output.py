@@ -10,14 +10,13 @@ from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from service.engine import Line, Producer
-from service.engine.dagger_logs import EXEC_SCOPE, STDERR, STDOUT, Chunk
+from service.engine.dagger_telemetry import EXEC_SCOPE, STDERR, STDOUT, Chunk
 
 _MAX_LINE = 1 << 20
 """Bytes without a newline after which what there is counts as a line: no more is kept in memory."""
 
 _FIRST_CHUNK_S = 0.3
 _LAST_CHUNK_S = 5.0
-_GONE_S = 15.0
 _GIT_WORDS_S = 1.0
 
 
@@ -59,13 +58,6 @@ class Output:
                 await self._ended.wait()
         self._send.close()
 
-    async def gone(self) -> None:
-        """Wait until the exec, once killed, is seen gone; bounded, for one that never began has no stream to end."""
-        self.lines.close()
-        if self._begun.is_set():
-            with anyio.move_on_after(_GONE_S):
-                await self._ended.wait()
-
     async def words_of_git(self) -> str:
         """What git wrote to stderr on behalf of this call: why a clone failed. Bounded: it may have said nothing."""
         with anyio.move_on_after(_GIT_WORDS_S):
@@ -85,6 +77,8 @@ class Output:
         if self._rest and (chunk.eof or len(self._rest) > _MAX_LINE):
             lines.append(self._rest)
             self._rest = b""
+        if chunk.text:
+            self._ended = anyio.Event()  # what ended was an exec before this one
         now = datetime.now(UTC)
         try:
             for line in lines:
@@ -93,6 +87,11 @@ class Output:
             pass
         if chunk.eof and chunk.stream == STDOUT:
             self._ended.set()
+
+    def close(self) -> None:
+        """Nobody reads any more."""
+        self._send.close()
+        self.lines.close()
 
 
 class Outputs:
@@ -110,7 +109,7 @@ class Outputs:
             yield output
         finally:
             del self._by_trace[output.trace_id]
-            output.lines.close()
+            output.close()
 
     async def distribute(self, chunks: AsyncIterable[Chunk]) -> None:
         async for chunk in chunks:
