@@ -23,10 +23,7 @@ def second(tmp_path: Path):
     second = Instance(
         name="second", root=tmp_path / "root", network_name="second", network_cidr="10.88.0.0/16", logs=tmp_path
     )
-    try:
-        start(second)
-    except BareEngineError as error:
-        pytest.skip(str(error))
+    start(second)
     yield second
     stop(second)
 

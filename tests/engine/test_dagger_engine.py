@@ -1,0 +1,14 @@
+"""The Dagger engine keeps what every engine promises."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from service.engine.dagger import DaggerEngine
+from tests.engine_contract import EngineContract
+
+
+class TestDaggerEngine(EngineContract):
+    @pytest.fixture
+    def engine(self, dagger_environ: Mapping[str, str]) -> DaggerEngine:
+        return DaggerEngine(dagger_environ)
