@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -31,6 +32,8 @@ from service.routes.runs import RunController
 from service.settings import Settings
 
 _BODY_LIMIT = 10 << 20
+_MIGRATED_S = 2.0
+"""Seconds that the start waits for the tables, before it goes on without: Postgres may be away for long."""
 
 
 def create_app(settings: Settings, database: AsyncEngine, engine: Engine) -> Litestar:
@@ -38,6 +41,8 @@ def create_app(settings: Settings, database: AsyncEngine, engine: Engine) -> Lit
     sessions = async_sessionmaker(database, expire_on_commit=False)
     claims, log = ClaimRepository(sessions), EventLog(sessions)
     allow = parse_allow(settings.git_allow)
+    migrated = anyio.Event()
+    from_database = partial(_from_database, migrated)
 
     def start(claim: Claim) -> Execution:
         return Execution(
@@ -55,7 +60,9 @@ def create_app(settings: Settings, database: AsyncEngine, engine: Engine) -> Lit
     @asynccontextmanager
     async def at_work(_: Litestar) -> AsyncGenerator[None]:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_migrate_and_dispatch, database, dispatcher)
+            tasks.start_soon(_migrate_and_dispatch, database, migrated, dispatcher)
+            with anyio.move_on_after(_MIGRATED_S):
+                await migrated.wait()
             yield
             log.close()
             tasks.cancel_scope.cancel()
@@ -78,9 +85,9 @@ def create_app(settings: Settings, database: AsyncEngine, engine: Engine) -> Lit
             errors.ServiceError: errors.from_service_error,
             ValidationException: errors.from_validation,
             HTTPException: errors.from_http_error,
-            DBAPIError: _from_database,
-            PoolTimeoutError: _from_database,
-            OSError: _from_database,
+            DBAPIError: from_database,
+            PoolTimeoutError: from_database,
+            OSError: from_database,
             Exception: errors.from_bug,
         },
         openapi_config=openapi_config(settings.api_title),
@@ -95,14 +102,17 @@ def _provide(part: Any) -> Provide:
     return Provide(lambda: part, sync_to_thread=False)
 
 
-async def _migrate_and_dispatch(database: AsyncEngine, dispatcher: Dispatcher) -> None:
+async def _migrate_and_dispatch(database: AsyncEngine, migrated: anyio.Event, dispatcher: Dispatcher) -> None:
     """Postgres may come up after us: until then requests get 503, and nothing has to be started again."""
     await outlast(lambda: migrate(database))
+    migrated.set()
     await dispatcher.run()
 
 
-def _from_database(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
-    if not is_unavailable(error):
+def _from_database(
+    migrated: anyio.Event, request: Request[Any, Any, Any], error: Exception
+) -> Response[dict[str, Any]]:
+    if migrated.is_set() and not is_unavailable(error):
         return errors.from_bug(request, error)
     unavailable = errors.UnavailableError("postgres.unavailable", "Postgres does not answer; try again in a moment")
     return errors.from_service_error(request, unavailable)

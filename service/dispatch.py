@@ -1,6 +1,7 @@
 """Which runs are at work here: claims them from the queue in Postgres, supervises them, lets go of them."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 from uuid import UUID, uuid4
 
@@ -10,8 +11,8 @@ import structlog
 from service import frames
 from service.db.availability import outlast
 from service.db.claims import Claim, ClaimRepository
-from service.ending import Ending
-from service.eventlog import EventLog
+from service.ending import Ending, run_ending
+from service.eventlog import ClaimLostError, EventLog
 from service.frames import Entry, FrameName, state_changed
 from service.run import State
 
@@ -97,7 +98,8 @@ class Dispatcher:
                 if cancelled:
                     self.cancel(run_id)
             while claim := await outlast(lambda: self._claims.claim_unattended(self._owner)):
-                await outlast(lambda claim=claim: self._end(claim))
+                with suppress(ClaimLostError):  # it took so long that another one ended it
+                    await outlast(lambda claim=claim: self._end(claim))
             await anyio.sleep(_RENEW_S)
 
     async def _end(self, claim: Claim) -> None:
@@ -106,5 +108,13 @@ class Dispatcher:
         logger.warning("unattended run ended", run_id=str(claim.run_id), state=ending.state)
         for index in range(claim.spec.variations):
             await self._claims.end_variation(claim, index, ending)
-        entry = Entry(name=FrameName.RUN_COMPLETE, variation_id=None, event=state_changed(ending), time=frames.now())
-        await self._log.end(claim, claim.last_seq, entry, ending)
+        endings, last_seq = await self._claims.endings(claim), claim.last_seq
+        if ended := [_ended(index, each) for index, each in enumerate(endings) if each == ending]:
+            last_seq = await self._log.append(claim, last_seq, ended)
+        whole = run_ending(endings, ending)
+        await self._log.end(claim, last_seq, _ended(None, whole), whole)
+
+
+def _ended(variation_id: int | None, ending: Ending) -> Entry:
+    name = FrameName.RUN_COMPLETE if variation_id is None else FrameName.AGENT_COMPLETE
+    return Entry(name=name, variation_id=variation_id, event=state_changed(ending), time=frames.now())

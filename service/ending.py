@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from agent_image.events import EXIT_STATUS, Outcome
 from service.run import State, run_state
@@ -19,7 +20,10 @@ _SIGNALS = range(128, 192)
 
 
 class Ending(Struct, frozen=True, kw_only=True):
-    """How a run or a variation ended, and why if it was not well."""
+    """How a run or a variation ended, and why if it was not well.
+
+    A NUL in `detail`, of which a container may have a say, becomes U+FFFD: no text column takes it.
+    """
 
     state: State
     code: str = ""
@@ -27,6 +31,9 @@ class Ending(Struct, frozen=True, kw_only=True):
     exit: int | None = None
     seconds: float | None = None
     patch: bytes | None = None
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "detail", self.detail.replace("\0", "\N{REPLACEMENT CHARACTER}"))
 
 
 def variation_ending(tally: Tally, exit_status: int) -> Ending:

@@ -111,9 +111,15 @@ class EventLog:
     async def follow(self, run_id: UUID, after: int, heartbeat_s: float) -> AsyncGenerator[bytes]:
         """Yield frames with numbers above `after`, as they come, until the log ends or `close` is called.
 
-        A heartbeat comes after every `heartbeat_s` seconds of silence. The wake-up is taken before the read, so an
-        append in between is not missed; nothing is yielded inside the cancel scope (PEP 789).
+        A number that the log does not have yet was never seen by anyone: then everything comes. A heartbeat comes after
+        every `heartbeat_s` seconds of silence. The wake-up is taken before the read, so an append in between is not
+        missed; nothing is yielded inside the cancel scope (PEP 789).
         """
+        last_seq, has_ended = await self._reach(run_id)
+        if after > last_seq:
+            after = 0
+        if has_ended and after == last_seq:
+            return
         while not self._closed:
             wakeup = self._wakeups.setdefault(run_id, anyio.Event())
             segments = await self.read(run_id, after)
@@ -128,6 +134,13 @@ class EventLog:
                 await wakeup.wait()
             if silence.cancelled_caught:
                 yield frames.HEARTBEAT
+
+    async def _reach(self, run_id: UUID) -> tuple[int, bool]:
+        """The number of the log's last event so far, and whether it is the last ever."""
+        query = select(RunRow.last_seq, RunRow.ended_at.is_not(None)).where(RunRow.id == run_id)
+        async with self._sessions() as session:
+            last_seq, has_ended = (await session.execute(query)).one()
+        return last_seq, has_ended
 
     def close(self) -> None:
         """End every `follow`, as the service stops; viewers come back with the last id that they saw."""

@@ -81,7 +81,7 @@ HEARTBEAT = b"event: heartbeat\ndata: {}\n\n"
 
 _encoder = msgspec.json.Encoder()
 _arguments = msgspec.json.Decoder(dict[str, Any])
-_ID = re.compile(r"\d{1,18}-(\d{1,18})")
+_ID = re.compile(r"[0-9]{1,18}-([0-9]{1,18})")
 
 
 def now() -> datetime:

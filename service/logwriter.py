@@ -40,12 +40,14 @@ class LogWriter:
             ClaimLostError: the run is another dispatcher's by now.
 
         """
-        with self._scope, self._receive:
-            async for entry in self._receive:
-                batch = [entry, *self._waiting()]
-                append = partial(self._log.append, self._claim, self._last_seq, batch)
-                self._last_seq = await outlast(append)
-        self._drained.set()
+        try:
+            with self._scope, self._receive:
+                async for entry in self._receive:
+                    batch = [entry, *self._waiting()]
+                    append = partial(self._log.append, self._claim, self._last_seq, batch)
+                    self._last_seq = await outlast(append)
+        finally:
+            self._drained.set()
 
     def _waiting(self) -> list[Entry]:
         count = min(self._receive.statistics().current_buffer_used, _SEGMENT)
@@ -59,4 +61,5 @@ class LogWriter:
 
     def stop(self) -> None:
         """Give up what waits: the run's end was written, or cannot be."""
+        self._send.close()
         self._scope.cancel()

@@ -151,7 +151,7 @@ class RunPage(Struct, frozen=True):
 class Selection(Struct, frozen=True, forbid_unknown_fields=True):
     """Body of `POST /api/v1/runs/{run_id}/select`; a number in quotes is accepted, as the first AIdeator sent it."""
 
-    variation_id: int | Annotated[str, Meta(pattern=r"^\d{1,6}$")]
+    variation_id: int | Annotated[str, Meta(pattern=r"^[0-9]{1,6}$")]
 
 
 def stream_url(run_id: UUID) -> str:

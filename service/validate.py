@@ -13,6 +13,10 @@ from service.settings import Settings
 
 _DEFAULT_VARIATIONS = 3
 _MODEL = "scripted"
+_MOST_BYTES = 100_000
+"""Of one text: Linux gives a program no argument, and no variable, of more than 128 KiB."""
+_MOST_SETUP_BYTES = 1_000_000
+"""Of all setup commands: all arguments together have 2 MiB."""
 
 
 async def to_spec(request: RunRequest, settings: Settings, allow: Sequence[AllowEntry]) -> RunSpec:
@@ -30,7 +34,7 @@ async def to_spec(request: RunRequest, settings: Settings, allow: Sequence[Allow
         agent=request.agent,
         model=_model(request),
         command=_command(request),
-        setup=[_text(f"setup[{index}]", each) for index, each in enumerate(request.setup)],
+        setup=_setup(request.setup),
         image=_image(settings.agent_container_image if request.image is UNSET else request.image),
         timeout_s=settings.agent_timeout if request.timeout_s is UNSET else request.timeout_s,
     )
@@ -97,10 +101,18 @@ def _command(request: RunRequest) -> str:
     return _text("command", request.command, empty=True)
 
 
+def _setup(setup: Sequence[str]) -> list[str]:
+    if sum(len(each.encode()) for each in setup) > _MOST_SETUP_BYTES:
+        raise InvalidError("request.invalid", "setup", f"more than {_MOST_SETUP_BYTES} bytes in all, as UTF-8")
+    return [_text(f"setup[{index}]", each) for index, each in enumerate(setup)]
+
+
 def _text(field: str, text: str, *, empty: bool = False) -> str:
     """Refuse what no command line and no text column can hold."""
     if "\0" in text:
         raise InvalidError("request.invalid", field, "a NUL character cannot be passed on")
     if not empty and not text.strip():
         raise InvalidError("request.invalid", field, "there is nothing in it")
+    if len(text.encode()) > _MOST_BYTES:
+        raise InvalidError("request.invalid", field, f"more than {_MOST_BYTES} bytes, as UTF-8")
     return text

@@ -59,10 +59,11 @@ class ClaimRepository:
             update(RunRow)
             .where(RunRow.id.in_(run_ids), RunRow.owner == owner, RunRow.ended_at.is_(None))
             .values(lease_until=func.now() + LEASE)
-            .returning(RunRow.id, RunRow.cancel_requested_at.is_not(None))
+            .returning(RunRow.id, RunRow.cancel_requested_at.is_not(None).label("asked"))
         )
         async with self._sessions.begin() as session:
-            return dict((await session.execute(query)).tuples().all())
+            rows = await session.execute(query)
+            return {row.id: row.asked for row in rows}
 
     async def begin(self, claim: Claim, commit: str) -> None:
         """Record that the workspace is ready and the variations start."""
@@ -94,6 +95,14 @@ class ClaimRepository:
         )
         async with self._sessions.begin() as session:
             return await session.scalar(query) is not None
+
+    async def endings(self, claim: Claim) -> list[Ending]:
+        """How the variations ended, all of which have, in their order; state and reason alone."""
+        reasons = select(VariationRow.state, VariationRow.code, VariationRow.detail)
+        query = reasons.where(VariationRow.run_id == claim.run_id).order_by(VariationRow.index)
+        async with self._sessions() as session:
+            rows = await session.execute(query)
+            return [Ending(state=state, code=code, detail=detail) for state, code, detail in rows]
 
 
 def _held(claim: Claim) -> tuple[ColumnElement[bool], ...]:

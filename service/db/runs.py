@@ -64,11 +64,10 @@ class RunRepository:
 
     async def patch(self, run_id: UUID, index: int) -> bytes:
         """Return a variation's patch; empty where the agent changed nothing. `NotFoundError` where there is none."""
+        _variation(await self.get(run_id), index)
         key = {"run_id": run_id, "index": index}
         async with self._sessions() as session:
-            row = await session.get(VariationRow, key, options=[undefer(VariationRow.patch)])
-        if row is None:
-            raise NotFoundError("variation.not_found", f"run {run_id} has no variation {index}")
+            row = await session.get_one(VariationRow, key, options=[undefer(VariationRow.patch)])
         if row.patch is None:
             raise NotFoundError("patch.none", f"variation {index} of run {run_id} is {row.state} and has no patch")
         return row.patch
@@ -93,14 +92,19 @@ class RunRepository:
         run = await self.get(run_id)
         if run.state not in ENDED:
             raise ConflictError("run.not_ended", f"run {run_id} is still {run.state}", state=run.state)
-        if not 0 <= index < len(run.variations):
-            raise NotFoundError("variation.not_found", f"run {run_id} has no variation {index}")
-        if run.variations[index].patch_bytes is None:
-            state = run.variations[index].state
+        variation = _variation(run, index)
+        if variation.patch_bytes is None:
+            state = variation.state
             raise ConflictError("variation.no_patch", f"variation {index} is {state} and has no patch", state=state)
         async with self._sessions.begin() as session:
             await session.execute(update(RunRow).where(RunRow.id == run_id).values(selected=index))
         return await self.get(run_id)
+
+
+def _variation(run: RunView, index: int) -> VariationView:
+    if not 0 <= index < len(run.variations):
+        raise NotFoundError("variation.not_found", f"run {run.run_id} has no variation {index}")
+    return run.variations[index]
 
 
 def _view(row: RunRow) -> RunView:

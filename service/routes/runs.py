@@ -79,7 +79,6 @@ class RunController(Controller):
     async def patch(
         self, run_id: FromPath[UUID], index: FromPath[int], runs: NamedDependency[RunRepository]
     ) -> Response[bytes]:
-        await runs.get(run_id)
         name = f'attachment; filename="{run_id}-{index}.patch"'
         return Response(
             await runs.patch(run_id, index), media_type="text/x-patch", headers={"Content-Disposition": name}

@@ -1,0 +1,25 @@
+"""A service as a process of its own, for tests to kill; arguments: database URL, GIT_ALLOW, folder of the engine."""
+
+import sys
+from pathlib import Path
+
+import anyio
+from msgspec import structs
+
+from service.app import create_app
+from service.db.connect import connected
+from service.serving import serving
+from service.settings import Settings
+from tests.process_engine import ProcessEngine
+
+
+async def main(database_url: str, git_allow: str, folder: str) -> None:
+    settings = structs.replace(Settings(), git_allow=git_allow)
+    engine = ProcessEngine(Path(folder))
+    async with connected(database_url) as database, serving(create_app(settings, database, engine), port=0) as url:
+        print(url, flush=True)  # noqa: T201 -- for whoever started this
+        await anyio.sleep_forever()
+
+
+if __name__ == "__main__":
+    anyio.run(main, sys.argv[1], sys.argv[2], sys.argv[3])

@@ -1,0 +1,143 @@
+"""Runs in the hands of dispatchers, of which there may be several on one Postgres."""
+
+from collections import Counter
+from uuid import UUID, uuid4
+
+import anyio
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+
+from service.db.claims import Claim, ClaimRepository
+from service.db.runs import RunRepository
+from service.ending import Ending
+from service.eventlog import ClaimLostError, EventLog
+from service.frames import Entry, FrameName, StateChanged, now
+from service.run import RunSpec, State
+
+SPEC = RunSpec(
+    repo_url="https://github.com/a/b",
+    ref="",
+    prompt="x",
+    variations=2,
+    agent="builtin",
+    model="scripted",
+    command="",
+    setup=[],
+    image="x",
+    timeout_s=1,
+)
+ENTRY = Entry(name=FrameName.RUN_STATUS, variation_id=None, event=StateChanged(state=State.RUNNING), time=now())
+LOST = Ending(state=State.LOST)
+
+
+class Store:
+    """What dispatchers have of Postgres."""
+
+    def __init__(self, database: AsyncEngine) -> None:
+        self._database = database
+        sessions = async_sessionmaker(database, expire_on_commit=False)
+        self.runs, self.claims, self.log = RunRepository(sessions), ClaimRepository(sessions), EventLog(sessions)
+
+    async def claim(self) -> Claim:
+        await self.runs.add(SPEC)
+        claim = await self.claims.claim(uuid4())
+        assert claim is not None
+        return claim
+
+    async def expire(self) -> None:
+        async with self._database.begin() as connection:
+            await connection.execute(text("UPDATE runs SET lease_until = now() - interval '1 second'"))
+
+
+@pytest.fixture
+def store(database: AsyncEngine) -> Store:
+    return Store(database)
+
+
+async def test_a_run_is_claimed_once_however_many_want_it(store: Store):
+    added = {(await store.runs.add(SPEC)).run_id for _ in range(20)}
+    claimed: list[UUID] = []
+
+    async def take() -> None:
+        owner = uuid4()
+        while claim := await store.claims.claim(owner):
+            claimed.append(claim.run_id)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(take)
+    assert Counter(claimed) == Counter(added)
+
+
+async def test_the_oldest_run_is_claimed_first(store: Store):
+    added = [(await store.runs.add(SPEC)).run_id for _ in range(3)]
+    claims = [await store.claims.claim(uuid4()) for _ in range(4)]
+    assert [claim and claim.run_id for claim in claims] == [*added, None]
+
+
+async def test_a_run_is_left_to_its_owner_for_as_long_as_its_lease(store: Store):
+    claim = await store.claim()
+    assert await store.claims.claim_unattended(uuid4()) is None
+    await store.expire()
+    taken = await store.claims.claim_unattended(uuid4())
+    assert taken is not None
+    assert (taken.run_id, taken.fence) == (claim.run_id, claim.fence + 1)
+    assert await store.claims.claim_unattended(uuid4()) is None
+
+
+async def test_a_renewal_keeps_a_lease_and_tells_of_a_cancel(store: Store):
+    owner = uuid4()
+    run = await store.runs.add(SPEC)
+    assert await store.claims.claim(owner) is not None
+    await store.expire()
+    assert await store.claims.renew(owner, [run.run_id]) == {run.run_id: False}
+    assert await store.claims.claim_unattended(uuid4()) is None
+    await store.runs.request_cancel(run.run_id)
+    assert await store.claims.renew(owner, [run.run_id]) == {run.run_id: True}
+    assert await store.claims.renew(uuid4(), [run.run_id]) == {}
+
+
+async def test_who_lost_a_claim_can_write_nothing_more(store: Store):
+    old = await store.claim()
+    last = await store.log.append(old, 0, [ENTRY])
+    await store.expire()
+    new = await store.claims.claim_unattended(uuid4())
+    assert new is not None
+    for attempt in (store.log.append(old, last, [ENTRY]), store.log.end(old, last, ENTRY, LOST)):
+        with pytest.raises(ClaimLostError):
+            await attempt
+    assert not await store.claims.move(old, 0, State.RUNNING)
+    assert not await store.claims.end_variation(old, 0, LOST)
+    await store.claims.begin(old, "0" * 40)
+    run = await store.runs.get(old.run_id)
+    assert (run.state, run.commit, [each.state for each in run.variations]) == (State.STARTING, "", [State.QUEUED] * 2)
+    assert await store.log.append(new, last, [ENTRY]) == last + 1
+
+
+async def test_an_append_that_is_repeated_counts_once(store: Store):
+    claim = await store.claim()
+    assert [await store.log.append(claim, 0, [ENTRY, ENTRY]) for _ in range(2)] == [2, 2]
+    (segment,) = await store.log.read(claim.run_id, 0)
+    assert segment.frames.count(b"\nevent: ") == 2
+    assert [await store.log.end(claim, 2, ENTRY, LOST) for _ in range(2)] == [3, 3]
+    assert [each.is_last for each in await store.log.read(claim.run_id, 0)] == [False, True]
+
+
+async def test_the_first_end_of_a_variation_is_the_one_that_counts(store: Store):
+    claim = await store.claim()
+    assert await store.claims.end_variation(claim, 0, Ending(state=State.SUCCEEDED, patch=b"x"))
+    assert not await store.claims.end_variation(claim, 0, LOST)
+    assert not await store.claims.move(claim, 0, State.RUNNING)
+    assert (await store.runs.get(claim.run_id)).variations[0].state is State.SUCCEEDED
+
+
+async def test_nothing_is_written_after_the_end(store: Store):
+    claim = await store.claim()
+    await store.log.end(claim, 0, ENTRY, LOST)
+    with pytest.raises(ClaimLostError):
+        await store.log.append(claim, 1, [ENTRY])
+    await store.claims.begin(claim, "0" * 40)
+    assert (await store.runs.get(claim.run_id)).state is State.LOST
+    await store.expire()
+    assert await store.claims.claim_unattended(uuid4()) is None

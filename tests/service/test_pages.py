@@ -1,0 +1,62 @@
+"""What the service says of itself."""
+
+import re
+
+import httpx2
+
+from tests.process_engine import ProcessEngine
+
+Client = httpx2.AsyncClient
+
+ABROAD = re.compile(r"""(?:src|href|url)\s*[=(:]\s*["']?(?:https?:)?//(?!127\.0\.0\.1)[^"'\s)>]+""")
+
+
+async def test_health_reports_postgres_the_engine_and_what_it_can(client: Client, engine: ProcessEngine):
+    for path in ("/health", "/healthcheck", "/api/v1/health"):
+        response = await client.get(path)
+        assert response.status_code == 200
+        report = response.json()
+        assert (report["status"], report["postgres"]["ok"], report["engine"]["ok"]) == ("ok", True, True)
+        assert report["postgres"]["detail"].startswith("Postgres ")
+        assert report["engine"]["capabilities"]["name"] == "process"
+    engine.down = True
+    for path in ("/health", "/healthcheck", "/api/v1/health"):
+        response = await client.get(path)
+        assert (response.status_code, response.json()["status"]) == (503, "unavailable")
+        assert response.json()["postgres"]["ok"] is True
+
+
+async def test_the_documentation_needs_no_other_host(client: Client):
+    for path in ("/", "/docs"):
+        page = await client.get(path, follow_redirects=True)
+        assert page.status_code == 200
+        assert page.headers["content-type"].startswith("text/html")
+        assert ABROAD.findall(page.text) == []
+        local = re.findall(r"""(?:src|href)=["'](/[^"']+)""", page.text)
+        assert local
+        for link in local:
+            assert (await client.get(link)).status_code == 200, link
+
+
+async def test_the_schema_describes_every_route(client: Client):
+    response = await client.get("/schema")
+    assert response.status_code == 200
+    paths = response.json()["paths"]
+    for path in ("/api/v1/runs", "/api/v1/runs/{run_id}/stream", "/api/v1/runs/{run_id}/select", "/health"):
+        assert path in paths
+
+
+async def test_what_there_is_not_is_a_problem_like_any_other(client: Client):
+    for path in ("/nothing", "/api/v1/nothing", "/static/swagger-ui/../../../settings.py"):
+        response = await client.get(path)
+        assert response.status_code == 404, path
+        assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_page_of_another_name_is_not_answered(client: Client):
+    for host in ("evil.test", "127.0.0.1.evil.test", "evil.test:80"):
+        response = await client.get("/api/v1/runs", headers={"Host": host})
+        assert (response.status_code, response.json()["code"]) == (403, "host.unknown")
+    response = await client.get("/api/v1/runs", headers={"Host": "localhost:1", "Origin": "https://evil.test"})
+    assert response.status_code == 200
+    assert "access-control-allow-origin" not in response.headers
