@@ -18,12 +18,12 @@ from service.db.connect import connected
 from service.demo.demo import DemoError, run_demo
 from service.engine.dagger import DaggerEngine
 from service.engine.dagger_session import client_environ
-from service.serving import StartError, serving
+from service.serving import ServeError, serving
 from service.settings import Settings, SettingsError, superseded
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-_EXPECTED = (DemoError, EmbeddedPostgresError, SettingsError, StartError)
+_EXPECTED = (DemoError, EmbeddedPostgresError, SettingsError, ServeError)
 _INTERRUPTED = 130
 
 
@@ -99,14 +99,15 @@ async def _serve(overrides: dict[str, str]) -> None:
 def set_up_logging(level: int) -> None:
     """Log to stderr: in colours for people, as JSON lines where it is no terminal."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    people = sys.stderr.isatty()
+    # Not the rich tracebacks: those take seconds each, in which nobody is served.
+    people = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    programs = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
-            *([] if people else [structlog.processors.format_exc_info]),
-            structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer(),
+            *([people] if sys.stderr.isatty() else programs),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -7,14 +7,15 @@ from contextlib import asynccontextmanager, contextmanager
 import anyio
 import uvicorn
 from litestar import Litestar
+from uvicorn.lifespan.on import LifespanOn
 
 _STARTED_S = 30
 _DRAIN_S = 2
 """Seconds for requests in flight at the end; streams are ended by then."""
 
 
-class StartError(Exception):
-    """The service cannot be served; the message says why."""
+class ServeError(Exception):
+    """The service cannot be served, or no longer; the message says why."""
 
 
 @asynccontextmanager
@@ -22,7 +23,7 @@ async def serving(app: Litestar, port: int) -> AsyncGenerator[str]:
     """Serve `app` and yield its URL. At the end streams are closed, requests finished, and the runs in flight ended.
 
     Raises:
-        StartError: the port is taken, or the application does not start.
+        ServeError: the port is taken, the application does not start, or it crashes.
 
     """
     server = _Server(
@@ -31,8 +32,8 @@ async def serving(app: Litestar, port: int) -> AsyncGenerator[str]:
     with _listen(port) as listener:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_serve, server, listener)
-            await _started(server)
             try:
+                await _started(server)
                 yield f"http://127.0.0.1:{listener.getsockname()[1]}"
             finally:
                 app.state["log"].close()
@@ -40,17 +41,27 @@ async def serving(app: Litestar, port: int) -> AsyncGenerator[str]:
 
 
 class _Server(uvicorn.Server):
-    """Signals are for whoever serves, who has more to end than this."""
+    """Signals are for whoever serves, who has more to end than this. Serves no longer than the application lives."""
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self.has_crashed
+
+    @property
+    def has_crashed(self) -> bool:
+        lifespan = getattr(self, "lifespan", None)  # not there until it serves
+        return isinstance(lifespan, LifespanOn) and (lifespan.error_occurred or lifespan.shutdown_failed)
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
 
 
-async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
+async def _serve(server: _Server, listener: socket.socket) -> None:
     # Cancelled, it would leave the application's lifespan behind, with the runs in flight; it ends when it is told to.
     with anyio.CancelScope(shield=True):
         await server.serve([listener])
+    if server.has_crashed:
+        raise ServeError("the service has crashed; the log has the reason")
 
 
 @contextmanager
@@ -58,14 +69,14 @@ def _listen(port: int) -> Generator[socket.socket]:
     try:
         listener = socket.create_server(("127.0.0.1", port), backlog=2048)
     except OSError as error:
-        raise StartError(f"port {port} cannot be had: {error.strerror}; choose another with --port or PORT") from error
+        raise ServeError(f"port {port} cannot be had: {error.strerror}; choose another with --port or PORT") from error
     with listener:
         yield listener
 
 
-async def _started(server: uvicorn.Server) -> None:
+async def _started(server: _Server) -> None:
     with anyio.fail_after(_STARTED_S):
         while not server.started:
-            if server.should_exit:
-                raise StartError("the application did not start; the log has the reason")
+            if server.should_exit or server.has_crashed:
+                raise ServeError("the application did not start; the log has the reason")
             await anyio.sleep(0.01)

@@ -34,7 +34,8 @@ _AGENT_IMAGE = Path(events.__file__).parent
 _GRACE_S = 60.0
 """How long after its deadline a harness may take to end, before its engine counts as gone."""
 
-_GONE_S = 5.0
+_GONE_S = 2.0
+"""How long an aborted call may take to end in the engine: a few milliseconds, or it was not in any call just then."""
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from dagger import PortForward
 from aideator.workspace import with_git, workspace
 from service.engine import SandboxSpec
 from service.engine.dagger_failure import message_of
-from service.engine.output import Output
+from service.engine.output import Output, unheard
 from service.errors import PrepareError
 
 _TIMED_OUT = 124
@@ -87,7 +87,9 @@ class DaggerWorkspace:
         limit_s = self._spec.setup_timeout_s
         try:
             with anyio.fail_after(limit_s):
-                await self._image()
+                with unheard():
+                    await self._image()
+                    await self._harness.sync()
                 return await workspace(
                     self._client,
                     image=self._spec.image,
