@@ -5,21 +5,18 @@ The engine yields, this writes, streams read: nothing calls back.
 
 from collections.abc import Sequence
 from contextlib import aclosing
-from functools import partial
 
 import anyio
 from msgspec import structs
 
 from agent_image.events import decode_line
 from service import frames
-from service.db.availability import outlast
 from service.db.claims import Claim, ClaimRepository
-from service.ending import Ending, run_ending, variation_ending
+from service.ending import Ending, variation_ending
 from service.engine import Ended, Engine, Line, Prepared, Producer, Sandbox, SandboxSpec, Task
 from service.errors import EngineError, EngineLostError, PatchError, PrepareError
 from service.eventlog import EventLog
-from service.frames import Entry, FrameName, StateChanged, state_changed
-from service.logwriter import LogWriter
+from service.record import Record
 from service.repo_url import AllowEntry, RepoUrlError, parse_repo_url
 from service.run import State
 from service.tally import Tally
@@ -48,14 +45,11 @@ class Execution:
         self._claim = claim
         self._spec = claim.spec
         self._engine = engine
-        self._claims = claims
-        self._writer = LogWriter(log, claim)
+        self._record = Record(claim, claims, log)
         self._allow = allow
         self._clone_timeout_s = clone_timeout_s
         self._setup_timeout_s = setup_timeout_s
         self._work = anyio.CancelScope()
-        self._running: set[int] = set()
-        self._endings: dict[int, Ending] = {}
         self._stopped: Ending | None = _DEFECT
         """Why the work did not come to its end; None once it has."""
 
@@ -72,7 +66,7 @@ class Execution:
 
         """
         async with anyio.create_task_group() as writing:
-            writing.start_soon(self._writer.run)
+            writing.start_soon(self._record.writer.run)
             try:
                 with self._work:
                     await self._drive()
@@ -81,11 +75,11 @@ class Execution:
                 raise
             finally:
                 with anyio.move_on_after(_FINISH_S, shield=True):
-                    await self._finish()
-                self._writer.stop()
+                    await self._record.end(self._stopped)
+                self._record.writer.stop()
 
     async def _drive(self) -> None:
-        await self._say(StateChanged(state=State.STARTING))
+        await self._record.start()
         try:
             async with self._engine.open(self._sandbox_spec()) as sandbox:
                 await self._prepare(sandbox)
@@ -119,8 +113,7 @@ class Execution:
             async with aclosing(sandbox.prepare()) as items:
                 async for item in items:
                     if isinstance(item, Prepared):
-                        await outlast(partial(self._claims.begin, self._claim, item.commit))
-                        await self._say(StateChanged(state=State.RUNNING, commit=item.commit))
+                        await self._record.begin(item.commit)
                     else:
                         await self._add_line(tally, None, item)
         finally:
@@ -128,18 +121,18 @@ class Execution:
                 await self._complete(sandbox, tally, "setup")
 
     async def _vary(self, sandbox: Sandbox, index: int) -> None:
-        await self._move(index, State.STARTING)
+        await self._record.move(index, State.STARTING)
         try:
             ending = await self._work_on(sandbox, index)
         except EngineLostError as error:
             ending = Ending(state=State.LOST, code=error.code, detail=str(error))
         except EngineError as error:
             ending = Ending(state=State.FAILED, code=error.code, detail=str(error))
-        await self._end(index, ending)
+        await self._record.end_variation(index, ending)
 
     async def _work_on(self, sandbox: Sandbox, index: int) -> Ending:
         """Let the agent work, and take its patch."""
-        tally, exit_status = Tally(), 0
+        tally, exit_status, has_begun = Tally(), 0, False
         task = Task(
             prompt=self._spec.prompt,
             agent=self._spec.agent,
@@ -152,9 +145,9 @@ class Execution:
                 if isinstance(item, Ended):
                     exit_status = item.exit
                     continue
-                if index not in self._running:
-                    self._running.add(index)
-                    await self._move(index, State.RUNNING)
+                if not has_begun:
+                    has_begun = True
+                    await self._record.move(index, State.RUNNING)
                 await self._add_line(tally, index, item)
         await self._complete(sandbox, tally, index)
         ending = variation_ending(tally, exit_status)
@@ -177,30 +170,4 @@ class Execution:
     async def _add_line(self, tally: Tally, variation_id: int | None, line: Line) -> None:
         event = decode_line(line.data)
         if tally.is_new(event):
-            name = FrameName.RUN_OUTPUT if variation_id is None else FrameName.AGENT_OUTPUT
-            await self._writer.add(Entry(name=name, variation_id=variation_id, event=event, time=line.time))
-
-    async def _move(self, index: int, state: State) -> None:
-        await outlast(partial(self._claims.move, self._claim, index, state))
-        await self._say(StateChanged(state=state), variation_id=index)
-
-    async def _end(self, index: int, ending: Ending) -> None:
-        await outlast(partial(self._claims.end_variation, self._claim, index, ending))
-        self._endings[index] = ending
-        await self._say(state_changed(ending), variation_id=index, name=FrameName.AGENT_COMPLETE)
-
-    async def _finish(self) -> None:
-        """End what has not ended, then the run."""
-        for index in self._endings.keys() ^ set(range(self._spec.variations)):
-            assert self._stopped is not None, "the work comes to its end when every variation has"
-            # What had no part in the run's failure did not fail.
-            failed = self._stopped.state is State.FAILED
-            await self._end(index, Ending(state=State.CANCELLED) if failed else self._stopped)
-        ending = run_ending([self._endings[index] for index in sorted(self._endings)], self._stopped)
-        entry = Entry(name=FrameName.RUN_COMPLETE, variation_id=None, event=state_changed(ending), time=frames.now())
-        await self._writer.end(entry, ending)
-
-    async def _say(
-        self, event: StateChanged, *, variation_id: int | None = None, name: FrameName = FrameName.RUN_STATUS
-    ) -> None:
-        await self._writer.add(Entry(name=name, variation_id=variation_id, event=event, time=frames.now()))
+            await self._record.event(variation_id, event, line.time)

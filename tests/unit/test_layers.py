@@ -26,6 +26,7 @@ LAYERS = (
     "execute",
     "stream",
     "engine",
+    "record",
     "logwriter",
     "eventlog",
     "frames",

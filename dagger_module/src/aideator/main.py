@@ -143,7 +143,7 @@ class Aideator:
         variations: Annotated[int, Doc("How many agents work side by side")] = 3,
         agent: Annotated[str, Doc("What works in each container: builtin, or command")] = "builtin",
         model: Annotated[str, Doc("What a builtin agent asks; scripted needs no key")] = "scripted",
-        command: Annotated[str, Doc("The command line of the agent named command; it finds the prompt in $PROMPT")] = "",
+        command: Annotated[str, Doc("What the agent named command runs; it finds the prompt in $PROMPT")] = "",
         setup: Annotated[
             list[str] | None, Doc("Shell commands run once, before the agents, on the shared clone")
         ] = None,
