@@ -18,6 +18,7 @@ from aideator.report import Report, Row, markdown
 from aideator.variation import Task, result, tree, variation
 
 DEFAULT_REPO = "https://github.com/octocat/Hello-World"
+AGENTS = ("builtin", "command")
 DEFAULT_PROMPT = "Analyze this repository and describe what it does"
 
 
@@ -159,6 +160,8 @@ class Aideator:
         """Prepare a run; nothing works until a variation, a summary or a report is asked for."""
         if variations < 1:
             raise ValueError(f"--variations must be at least 1, not {variations}")
+        if agent not in AGENTS:
+            raise ValueError(f"--agent is one of {', '.join(AGENTS)}, not {agent}")
         if bool(command) != (agent == "command"):
             raise ValueError("--command and --agent=command go together")
         commit, base = await _base(repo, ref, source)
