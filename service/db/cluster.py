@@ -65,6 +65,8 @@ class Cluster:
         """
         for leftover in self._home.glob("new-*"):  # of whoever was killed in the middle
             shutil.rmtree(leftover, ignore_errors=True)
+        if self._account.is_other:  # also where it runs already, for it may be us who stop it
+            self._binaries = copy_wheel(self._binaries, self._home)
         if not self._answers():
             with suppress(FileNotFoundError):
                 self._log.replace(self._log.with_suffix(".old.log"))
@@ -103,19 +105,16 @@ class Cluster:
                 os.waitpid(int(self._status()[0]), os.WNOHANG)
 
     def _prepare(self) -> None:
-        binaries = self._binaries
-        if self._account.is_other:
-            binaries = self._binaries = copy_wheel(binaries, self._home)
-        for path in (self._home, binaries.folder):
+        for path in (self._home, self._binaries.folder):
             self._account.check_reach(path)
         self._account.make_private(self._sockets)
-        ours = binaries.major()
+        ours = self._binaries.major()
         if not self._data.exists():
             self._create()
         has = (self._pgdata / "PG_VERSION").read_text().strip()
         if has != ours:
             raise EmbeddedPostgresError(
-                f"{self._data} was written by Postgres {has}, and {binaries.folder} is Postgres {ours}: install "
+                f"{self._data} was written by Postgres {has}, and {self._binaries.folder} is Postgres {ours}: install "
                 f"Postgres {has}, or move the folder away to begin with an empty one"
             )
 
