@@ -11,7 +11,7 @@ help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: .venv/ready engine ## set up, then watch three agents work; KEEP=1 keeps serving
-	@$(BIN)/aideator demo $(if $(KEEP),--keep)
+	@$(BIN)/aideator demo $(if $(filter-out 0,$(KEEP)),--keep)
 
 test: .venv/ready ## set up, then run all tests, the engine ring included where there can be an engine
 	@python3 -m tests.bare_engine start || $(if $(AIDEATOR_REQUIRE_ENGINE),exit 1,echo "NO ENGINE: its ring of tests is skipped.")

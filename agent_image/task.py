@@ -57,7 +57,8 @@ def read_task(arguments: Sequence[str], environment: Mapping[str, str]) -> Task:
         return argument if argument is not None else environment.get(variable) or default
 
     task = Task(
-        agent=_agent(chosen(parsed.agent, "AGENT", AgentKind.BUILTIN)),
+        # An image may have a variable AGENT of its own, and a setup has no agent.
+        agent=AgentKind.COMMAND if parsed.setup else _agent(chosen(parsed.agent, "AGENT", AgentKind.BUILTIN)),
         prompt=chosen(parsed.prompt, "PROMPT"),
         model=chosen(parsed.model, "MODEL", "scripted"),
         command=chosen(parsed.command, "COMMAND"),

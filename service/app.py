@@ -25,11 +25,12 @@ from service.docs import docs, documentation_files, openapi_config
 from service.engine import Engine
 from service.eventlog import EventLog
 from service.execute import Execution
-from service.repo_url import parse_allow
+from service.image_ref import ImageRefError, check_image
+from service.repo_url import AllowEntry, parse_allow
 from service.routes.health import health
 from service.routes.host import this_machine
 from service.routes.runs import RunController
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 
 _BODY_LIMIT = 10 << 20
 _MIGRATED_S = 2.0
@@ -37,10 +38,15 @@ _MIGRATED_S = 2.0
 
 
 def create_app(settings: Settings, database: AsyncEngine, engine: Engine) -> Litestar:
-    """Wire the service; everything it talks to is passed in."""
+    """Wire the service; everything it talks to is passed in.
+
+    Raises:
+        SettingsError: a setting is none that could work.
+
+    """
     sessions = async_sessionmaker(database, expire_on_commit=False)
     claims, log = ClaimRepository(sessions), EventLog(sessions)
-    allow = parse_allow(settings.git_allow)
+    allow = _allow(settings)
     migrated = anyio.Event()
     from_database = partial(_from_database, migrated)
 
@@ -96,6 +102,16 @@ def create_app(settings: Settings, database: AsyncEngine, engine: Engine) -> Lit
         state=State({"log": log}),
         logging_config=None,
     )
+
+
+def _allow(settings: Settings) -> tuple[AllowEntry, ...]:
+    try:
+        check_image(settings.agent_container_image)
+        return parse_allow(settings.git_allow)
+    except ImageRefError as error:
+        raise SettingsError(f"AGENT_CONTAINER_IMAGE: {error}") from error
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _provide(part: Any) -> Provide:

@@ -93,9 +93,10 @@ class Dispatcher:
     async def _keep_leases(self) -> None:
         """Renew ours, then end the runs that nobody drives: in this order, lest we find our own."""
         while True:
-            held = await outlast(lambda: self._claims.renew(self._owner, list(self._flights)))
-            for run_id, cancelled in held.items():
-                if cancelled:
+            ours = list(self._flights)
+            held = await outlast(lambda ours=ours: self._claims.renew(self._owner, ours))
+            for run_id in ours:
+                if held.get(run_id, True):  # its cancel was asked for, or it is another dispatcher's by now
                     self.cancel(run_id)
             while claim := await outlast(lambda: self._claims.claim_unattended(self._owner)):
                 with suppress(ClaimLostError):  # it took so long that another one ended it

@@ -42,6 +42,9 @@ def variation_ending(tally: Tally, exit_status: int) -> Ending:
     if exit_status in _SIGNALS:
         detail = f"the container was killed by signal {exit_status - _SIGNALS.start}"
         return Ending(state=State.FAILED, code="agent.crashed", detail=detail, exit=exit_status)
+    if finished is None and exit_status == EXIT_STATUS[Outcome.TIMED_OUT]:
+        detail = "it was still there after its deadline, its harness stopped, and was killed from outside"
+        return Ending(state=State.TIMED_OUT, code="agent.timed_out", detail=detail, exit=exit_status)
     if finished is None or EXIT_STATUS[finished.outcome] != exit_status:
         detail = f"the harness ended with status {exit_status} and without a word"
         return Ending(state=State.FAILED, code="agent.crashed", detail=detail, exit=exit_status)

@@ -130,6 +130,9 @@ class RunView(Struct, frozen=True, kw_only=True):
     prompt: str
     agent: str
     model: str
+    command: str
+    setup: list[str]
+    image: str
     timeout_s: float
     variations: list[VariationView]
     selected: int | None

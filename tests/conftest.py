@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="session")
 def postgres_url() -> Generator[str]:
     """A Postgres for the whole session; `DATABASE_URL` where it is set, else one of our own."""
-    if "DATABASE_URL" in os.environ:
+    if os.environ.get("DATABASE_URL"):
         yield os.environ["DATABASE_URL"]
         return
     home = make_home()

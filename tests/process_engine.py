@@ -40,7 +40,11 @@ class ProcessEngine:
     """Keeps each sandbox below `folder` while it is open."""
 
     capabilities = Capabilities(
-        name="process", foreign_images=False, patch_after_cancel=False, refuses_git_redirects=False
+        name="process",
+        foreign_images=False,
+        patch_after_cancel=False,
+        refuses_git_redirects=False,
+        leaves_out_submodules=True,
     )
 
     def __init__(self, folder: Path) -> None:

@@ -5,9 +5,11 @@ from contextlib import asynccontextmanager
 
 import anyio
 from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.db.embedded import embedded_postgres
+from service.settings import SettingsError
 
 _CONNECT_S = 5
 _STATEMENT_S = 10
@@ -20,6 +22,7 @@ async def connected(database_url: str) -> AsyncGenerator[AsyncEngine]:
     Postgres need not be there yet: each statement finds out for itself, and a connection that has died is replaced.
 
     Raises:
+        SettingsError: `database_url` is none.
         EmbeddedPostgresError: there is no Postgres of our own to be had.
 
     """
@@ -33,8 +36,12 @@ async def connected(database_url: str) -> AsyncGenerator[AsyncEngine]:
 
 @asynccontextmanager
 async def _pool(database_url: str) -> AsyncGenerator[AsyncEngine]:
+    try:
+        url = make_url(database_url)
+    except ArgumentError as error:  # whose text may have the password
+        raise SettingsError("DATABASE_URL: it should be postgresql://user:password@host/database") from error
     database = create_async_engine(
-        make_url(database_url).set(drivername="postgresql+asyncpg"),
+        url.set(drivername="postgresql+asyncpg"),
         pool_size=10,
         max_overflow=0,
         pool_timeout=_CONNECT_S,

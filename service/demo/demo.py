@@ -15,6 +15,7 @@ from rich.console import Console
 
 from service.app import create_app
 from service.db.connect import connected
+from service.db.embedded import embedded_postgres
 from service.demo.git_server import git_server
 from service.demo.sample import PROMPT, TIMEOUT_S, make_sample
 from service.demo.screen import Screen
@@ -77,11 +78,13 @@ async def _demo(screen: Screen, *, keep: bool) -> None:
 async def _service(screen: Screen) -> AsyncGenerator[tuple[httpx2.AsyncClient, str]]:
     """The service and a git server with the sample repository; yields a client of one and the URL of the other's."""
     engine = DaggerEngine(client_environ(os.environ, Path.cwd()))
-    with tempfile.TemporaryDirectory() as folder, git_server(Path(folder)) as git_url:
-        make_sample(Path(folder, "stats"))
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name, git_server(Path(name, "git")) as git_url:
+        make_sample(Path(name, "git", "stats"))
         settings = structs.replace(Settings.from_environ(), git_allow=f"https://,{git_url}/")
         async with (
-            connected(settings.database_url) as database,
+            # One of its own: a service that shares its database would take runs of ours, and we of its.
+            embedded_postgres(_home(Path(name))) as database_url,
+            connected(database_url) as database,
             serving(create_app(settings, database, engine), port=0) as url,
             httpx2.AsyncClient(base_url=url, timeout=60) as client,
         ):
@@ -92,6 +95,12 @@ async def _service(screen: Screen) -> AsyncGenerator[tuple[httpx2.AsyncClient, s
                     raise DemoError(f"{health[part]['detail']}; `make engine` makes an engine where there is no Docker")
             screen.say(f" service: {url}\n    repo: {git_url}/stats, with a failing test\n  prompt: {PROMPT}\n")
             yield client, f"{git_url}/stats"
+
+
+def _home(folder: Path) -> Path:
+    """A place for Postgres, which does not run as root and has to come through."""
+    folder.chmod(0o711)
+    return folder / "postgres"
 
 
 async def _start(client: httpx2.AsyncClient, repo_url: str) -> str:

@@ -113,6 +113,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """Gives a stopped agent time to leave a patch."""
     refuses_git_redirects: bool
     """A repository's server cannot send the clone elsewhere."""
+    leaves_out_submodules: bool
+    """What a repository names as its submodules is not fetched, wherever that may be."""
 
 
 class Health(Struct, frozen=True):

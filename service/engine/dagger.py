@@ -12,7 +12,7 @@ from service.engine.dagger_sandbox import DaggerSandbox
 from service.engine.dagger_session import RUNNER_HOST, open_session
 from service.errors import EngineError, EngineLostError
 
-_HEALTH_S = 10.0
+_HEALTH_S = 30.0
 _FRESH_S = 10.0
 
 
@@ -20,7 +20,11 @@ class DaggerEngine:
     """`environ` is what the sessions' CLI gets; it says where the engine is."""
 
     capabilities = Capabilities(
-        name="dagger", foreign_images=True, patch_after_cancel=False, refuses_git_redirects=False
+        name="dagger",
+        foreign_images=True,
+        patch_after_cancel=False,
+        refuses_git_redirects=False,
+        leaves_out_submodules=False,
     )
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -58,7 +62,7 @@ class DaggerEngine:
                     return Health(ok=True, detail=f"Dagger {await session.client.version()} at {where}")
         except TimeoutError:
             return Health(ok=False, detail=f"the Dagger engine at {where} has not answered for {_HEALTH_S:.0f} s")
-        except (EngineLostError, dagger.ClientError) as error:
+        except (EngineLostError, dagger.DaggerError) as error:
             return Health(ok=False, detail=f"no Dagger engine answers at {where}: {error}")
 
     @asynccontextmanager

@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 
 import aideator.variation
 from agent_image import events
+from agent_image.events import EXIT_STATUS, Outcome
 from aideator.harness import EXCLUDE, harness
 from aideator.patch import patch
 from aideator.variation import tree, variation
@@ -31,8 +32,10 @@ PATCH_LIMIT = 64 << 20
 """Bytes of a patch that is kept; a larger one is no patch that anyone reviews."""
 
 _AGENT_IMAGE = Path(events.__file__).parent
-_GRACE_S = 60.0
-"""How long after its deadline a harness may take to end, before its engine counts as gone."""
+_GRACE_S = 30.0
+"""How long after its deadline a harness may take to end, before it is ended from here."""
+_PATCH_S = 300.0
+_TIMED_OUT = EXIT_STATUS[Outcome.TIMED_OUT]
 
 _GONE_S = 2.0
 """How long an aborted call may take to end in the engine: a few milliseconds, or it was not in any call just then."""
@@ -63,7 +66,7 @@ class DaggerSandbox:
             logger.warning("the engine's log ended", run_id=str(self._spec.run_id), reason=str(error))
 
     def prepare(self) -> AsyncGenerator[Line | Prepared]:
-        return self._watch("setup", self._prepare)
+        return self._watch("setup", self._prepare, prints=bool(self._spec.setup))
 
     async def _prepare(self, output: Output) -> Prepared:
         self._workspace = DaggerWorkspace(self._client, self._spec, self._harness)
@@ -95,8 +98,9 @@ class DaggerSandbox:
         except dagger.ExecError as error:
             self._failed[index] = error.stdout
             return Ended(error.exit_code)
-        except TimeoutError as error:
-            raise EngineLostError(f"no end of variation {index}, {_GRACE_S:.0f} s after its deadline") from error
+        except TimeoutError:  # its harness was stopped from within; the engine has killed it now, at our word
+            self._failed[index] = ""
+            return Ended(_TIMED_OUT)
 
     async def final_output(self, producer: Producer) -> list[bytes]:
         if producer in self._failed:
@@ -111,8 +115,12 @@ class DaggerSandbox:
             raise PatchError("the container was killed, and its files are gone with it")
         made = patch(self._client, self._workspace.base, tree(self._containers[index]))
         with tempfile.TemporaryDirectory() as folder:
-            async with engine_loss(self._client):
-                await self._export(made, f"{folder}/patch")
+            try:
+                async with engine_loss(self._client):
+                    with anyio.fail_after(_PATCH_S):
+                        await self._export(made, f"{folder}/patch")
+            except TimeoutError as error:
+                raise PatchError(f"it was not made within {_PATCH_S:.0f} s") from error
             return await anyio.Path(folder, "patch").read_bytes()
 
     async def _export(self, made: dagger.File, path: str) -> None:
@@ -123,10 +131,12 @@ class DaggerSandbox:
         except dagger.ExecError as error:
             raise PatchError(message_of(error, said=error.stderr)) from error
 
-    async def _watch(self, producer: Producer, work: Callable[[Output], Awaitable[T]]) -> AsyncGenerator[Line | T]:
+    async def _watch(
+        self, producer: Producer, work: Callable[[Output], Awaitable[T]], *, prints: bool = True
+    ) -> AsyncGenerator[Line | T]:
         """Run `work`, yield the lines that its exec prints, then its result. Leaving kills the exec, for good."""
         with self._outputs.listen(producer) as output:
-            call = _Call(self._session, output, work)
+            call = _Call(self._session, output, work, prints=prints)
             self._tasks.start_soon(call.run)
             try:
                 async for line in output.lines:
@@ -139,10 +149,13 @@ class DaggerSandbox:
 class _Call(Generic[T]):
     """A call to the engine whose exec prints to `output`, in a task of its own: it is read while it runs."""
 
-    def __init__(self, session: Session, output: Output, work: Callable[[Output], Awaitable[T]]) -> None:
+    def __init__(
+        self, session: Session, output: Output, work: Callable[[Output], Awaitable[T]], *, prints: bool
+    ) -> None:
         self._session = session
         self._output = output
         self._work = work
+        self._prints = prints
         self._scope = anyio.CancelScope()
         self._ended: T | EngineError | None = None
 
@@ -153,8 +166,9 @@ class _Call(Generic[T]):
                     self._ended = await self._work(self._output)
         except EngineError as error:
             self._ended = error
-        if self._ended is not None:
+        if self._ended is not None and self._prints:
             await self._output.settle()
+        self._output.end()
 
     def result(self) -> T:
         assert self._ended is not None, "the output ends after the call"

@@ -13,6 +13,7 @@ from typing import IO
 
 import anyio
 import dagger
+import httpx
 import msgspec
 import structlog
 from anyio.abc import Process
@@ -32,7 +33,8 @@ logger: structlog.stdlib.BoundLogger = structlog.get_logger()
 RUNNER_HOST = "_EXPERIMENTAL_DAGGER_RUNNER_HOST"
 CLI_BIN = "_EXPERIMENTAL_DAGGER_CLI_BIN"
 
-_START_S = 20.0
+_START_S = 300.0
+"""Seconds for a session to be there; the first one may have to bring the engine's image."""
 _CLOSE_S = 5.0
 _TAIL_BYTES = 2_000
 
@@ -83,7 +85,7 @@ async def open_session(environ: Mapping[str, str]) -> AsyncGenerator[Session]:
 
 @asynccontextmanager
 async def _process(environ: Mapping[str, str], said: IO[bytes]) -> AsyncGenerator[Process]:
-    cli = environ.get(CLI_BIN) or await Downloader(progress=Progress(Console(quiet=True)))
+    cli = environ.get(CLI_BIN) or await _download()
     try:
         # In a session of its own: Ctrl-C in our terminal is ours to act on, and a run ends before its engine does.
         process = await anyio.open_process(
@@ -100,6 +102,14 @@ async def _process(environ: Mapping[str, str], said: IO[bytes]) -> AsyncGenerato
         yield process
     finally:
         await _end(process)
+
+
+async def _download() -> str:
+    """Return the CLI of the SDK's version, from its cache or from where Dagger publishes it."""
+    try:
+        return await Downloader(progress=Progress(Console(quiet=True)))
+    except (dagger.DaggerError, httpx.HTTPError, OSError) as error:
+        raise EngineLostError(f"the Dagger CLI cannot be had: {error}") from error
 
 
 async def _end(process: Process) -> None:

@@ -15,6 +15,7 @@ from service.errors import PrepareError
 
 _TIMED_OUT = 124
 _TUNNEL_S = 10
+_GRACE_S = 30
 
 _CLONE_CODES = (
     ("clone.dns", ("no such host", "could not resolve host", "unable to look up", "name or service not known")),
@@ -52,7 +53,9 @@ class DaggerWorkspace:
         except TimeoutError as error:
             raise PrepareError("clone.timeout", f"no clone within {limit_s:g} s") from error
         except dagger.QueryError as error:
-            raise clone_error(message_of(error), await output.words_of_git()) from error
+            url = str(self._spec.repo_url)  # left out, for any word may stand in it
+            said = (await output.words_of_git()).replace(url, "it")
+            raise clone_error(message_of(error).replace(url, "it"), said) from error
 
     @asynccontextmanager
     async def _repository(self) -> AsyncGenerator[dagger.GitRepository]:
@@ -86,7 +89,7 @@ class DaggerWorkspace:
         """
         limit_s = self._spec.setup_timeout_s
         try:
-            with anyio.fail_after(limit_s):
+            with anyio.fail_after(limit_s + _GRACE_S):  # the harness keeps the same limit, and says so in the log
                 with unheard():
                     await self._image()
                     await self._harness.sync()
@@ -95,6 +98,7 @@ class DaggerWorkspace:
                     image=self._spec.image,
                     base=self.base,
                     harness=self._harness,
+                    repository=str(self._spec.repo_url),
                     setup=self._spec.setup,
                     setup_timeout_s=limit_s,
                 ).sync()

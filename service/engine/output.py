@@ -38,7 +38,8 @@ class Output:
         self._git_said = ""
         self._git_spoke = anyio.Event()
         self._producer: Producer = producer
-        self._rest = b""
+        self._rest: dict[int, bytes] = {}
+        """Of each stream, the beginning of a line whose end has not come."""
         self._begun = anyio.Event()
         self._ended = anyio.Event()
         self._send, self.lines = anyio.create_memory_object_stream[Line](1_000)
@@ -63,6 +64,9 @@ class Output:
         if self._begun.is_set():
             with anyio.move_on_after(_LAST_CHUNK_S):
                 await self._ended.wait()
+
+    def end(self) -> None:
+        """No line comes any more: whoever reads `lines` comes to their end."""
         self._send.close()
 
     async def words_of_git(self) -> str:
@@ -79,11 +83,11 @@ class Output:
                 self._git_spoke.set()
             return
         self._begun.set()
-        lines = (self._rest + chunk.text.encode()).split(b"\n")
-        self._rest = lines.pop()
-        if self._rest and (chunk.eof or len(self._rest) > _MAX_LINE):
-            lines.append(self._rest)
-            self._rest = b""
+        *lines, rest = (self._rest.get(chunk.stream, b"") + chunk.text.encode()).split(b"\n")
+        if rest and (chunk.eof or len(rest) > _MAX_LINE):
+            lines.append(rest)
+            rest = b""
+        self._rest[chunk.stream] = rest
         if chunk.text:
             self._ended = anyio.Event()  # what ended was an exec before this one
         now = datetime.now(UTC)

@@ -43,7 +43,7 @@ async def test_eight_variations_of_two_agents_cause_one_clone_and_one_setup_and_
     assert sorted(gathered.names) == [str(index) for index in range(8)]
     assert all(f"+{mark}\n".encode() in patches[index] for index in range(8))
     assert pack_transfers(tmp_path / "packets") == 1
-    volume = client.container().from_(PYTHON_IMAGE).with_mounted_cache("/cache", setup_cache(client, setup))
+    volume = client.container().from_(PYTHON_IMAGE).with_mounted_cache("/cache", setup_cache(client, url, setup))
     looked = volume.with_env_variable("NOW", mark).with_exec(["cat", "/cache/done"])
     assert await looked.stdout() == f"{mark}\n"
 

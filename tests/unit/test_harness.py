@@ -178,7 +178,7 @@ def test_commands_get_the_environment_without_what_is_ours(tmp_path: Path):
     }
     lines = set(run(directory=tmp_path, variables=variables).output().decode().splitlines())
     assert {"RUN_ID=r1", "VARIATION_ID=2", "TEAM_SETTING=kept", "PROMPT="} <= lines
-    ours = ("AGENT=", "COMMAND=", "MODEL=", "AGENT_TIMEOUT=", "PYTHON", "LD_LIBRARY_PATH=")
+    ours = ("AGENT=", "COMMAND=", "MODEL=", "AGENT_TIMEOUT=", "LD_LIBRARY_PATH=")
     assert not [line for line in lines if line.startswith(ours)]
 
 

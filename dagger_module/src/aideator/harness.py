@@ -16,6 +16,7 @@ EXCLUDE = ["**/__pycache__", "**/*.pyc"]
 RESULT = "/run/aideator/result.json"
 """Where the harness writes `{outcome, exit, seconds}`; no file means that it crashed."""
 
+_BOOT = f"import sys, runpy; sys.path.insert(0, '{MOUNT}/site'); runpy.run_module('agent_image', run_name='__main__')"
 _BUNDLE = Path(__file__).with_name("bundle.py")
 
 
@@ -38,8 +39,8 @@ def harness(client: dagger.Client, agent_image: dagger.Directory, requirements: 
 def run_harness(container: dagger.Container, directory: dagger.Directory, args: list[str]) -> dagger.Container:
     """Add a step that runs the harness; the step fails where the harness does not end with status 0.
 
-    The loader is called by name, so neither the image's libc nor its absence matters. `-P`: a repository with a folder
-    `agent_image` must not replace the harness.
+    The loader is called by name, so neither the image's libc nor its absence matters. Python is isolated (`-I`) from
+    the image's variables and the repository's folders: neither one named `agent_image` nor a `PYTHONPATH` replaces it.
     """
     return _run(container, directory, args, dagger.ReturnType.SUCCESS)
 
@@ -53,12 +54,5 @@ def _run(
     container: dagger.Container, directory: dagger.Directory, args: list[str], expect: dagger.ReturnType
 ) -> dagger.Container:
     python = [f"{MOUNT}/lib/ld.so", "--library-path", f"{MOUNT}/lib", f"{MOUNT}/python/bin/python3"]
-    return (
-        container.with_mounted_directory(MOUNT, directory)
-        .with_env_variable("PYTHONHOME", f"{MOUNT}/python")
-        .with_env_variable("PYTHONPATH", f"{MOUNT}/site")
-        .with_exec([*python, "-P", "-m", "agent_image", "--result", RESULT, *args], expect=expect)
-        .without_env_variable("PYTHONHOME")
-        .without_env_variable("PYTHONPATH")
-        .without_mount(MOUNT)
-    )
+    command = [*python, "-I", "-c", _BOOT, "--result", RESULT, *args]
+    return container.with_mounted_directory(MOUNT, directory).with_exec(command, expect=expect).without_mount(MOUNT)

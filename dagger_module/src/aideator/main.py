@@ -19,6 +19,7 @@ from aideator.variation import Task, result, tree, variation
 
 DEFAULT_REPO = "https://github.com/octocat/Hello-World"
 AGENTS = ("builtin", "command")
+MODEL = "scripted"
 DEFAULT_PROMPT = "Analyze this repository and describe what it does"
 
 
@@ -143,7 +144,7 @@ class Aideator:
         prompt: Annotated[str, Doc("What the agents are asked to do")] = DEFAULT_PROMPT,
         variations: Annotated[int, Doc("How many agents work side by side")] = 3,
         agent: Annotated[str, Doc("What works in each container: builtin, or command")] = "builtin",
-        model: Annotated[str, Doc("What a builtin agent asks; scripted needs no key")] = "scripted",
+        model: Annotated[str, Doc("What a builtin agent asks; scripted needs no key")] = MODEL,
         command: Annotated[str, Doc("What the agent named command runs; it finds the prompt in $PROMPT")] = "",
         setup: Annotated[
             list[str] | None, Doc("Shell commands run once, before the agents, on the shared clone")
@@ -160,17 +161,26 @@ class Aideator:
         """Prepare a run; nothing works until a variation, a summary or a report is asked for."""
         if variations < 1:
             raise ValueError(f"--variations must be at least 1, not {variations}")
+        if timeout <= 0:
+            raise ValueError(f"--timeout must be more than 0 seconds, not {timeout:g}")
+        if not prompt.strip():
+            raise ValueError("--prompt is empty")
+        if model != MODEL:
+            raise ValueError(f"--model is {MODEL} in this version, not {model}")
         if agent not in AGENTS:
             raise ValueError(f"--agent is one of {', '.join(AGENTS)}, not {agent}")
         if bool(command) != (agent == "command"):
             raise ValueError("--command and --agent=command go together")
         commit, base = await _base(repo, ref, source)
+        repository = repo if source is None else "a directory"
         directory = harness(dag, agent_image, await agent_image.file("requirements.txt").contents())
         return Run(
             run_id=run_id or uuid.uuid4().hex,
             commit=commit,
             base=base,
-            prepared=shared.workspace(dag, image=image, base=base, harness=directory, setup=setup or []),
+            prepared=shared.workspace(
+                dag, image=image, base=base, harness=directory, repository=repository, setup=setup or []
+            ),
             harness=directory,
             variations=variations,
             prompt=prompt,

@@ -14,7 +14,8 @@ set -eu
 export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_OPTIONAL_LOCKS=0
 git() {
   command git --git-dir=/base/.git --work-tree="$tree" -c core.bare=false -c core.fileMode=true -c core.symlinks=true \
-    -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.autocrlf=false -c core.safecrlf=false \
+    -c core.protectNTFS=false -c core.protectHFS=false -c core.hooksPath=/dev/null -c core.fsmonitor=false \
+    -c core.autocrlf=false -c core.safecrlf=false \
     -c advice.addEmbeddedRepo=false "$@"
 }
 tree=/tree
@@ -24,8 +25,9 @@ find . -mindepth 1 -iname .git -prune -exec rm -rf {} +
 # A submodule is not ours to change: its directory goes back to what a clone without submodules has.
 git read-tree HEAD
 git ls-files --stage | sed -n 's/^160000 [0-9a-f]* 0\t//p' | while IFS= read -r submodule; do
+  [ -d "${submodule%/*}" ] || [ "${submodule%/*}" = "$submodule" ] || continue
   rm -rf "$submodule"
-  mkdir -p "$submodule"
+  mkdir "$submodule"
 done
 git add --all .
 git diff --cached --binary --full-index --find-renames --no-ext-diff --no-textconv --no-color HEAD > /patch

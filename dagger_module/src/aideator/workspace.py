@@ -13,8 +13,10 @@ from aideator.harness import PYTHON_IMAGE, run_harness
 WORKDIR = "/workspace"
 
 _CACHE = "/var/cache/aideator"
+# Where the package manager fails, so does the step: a layer without git must not be kept for good.
 _INSTALL_GIT = """
-command -v git >/dev/null && exit 0
+set -e
+if command -v git >/dev/null; then exit 0; fi
 if command -v apt-get >/dev/null; then
   apt-get update -qq >/dev/null
   DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends git ca-certificates >/dev/null
@@ -22,11 +24,10 @@ elif command -v apk >/dev/null; then apk add --quiet --no-cache git
 elif command -v microdnf >/dev/null; then microdnf install -y git >/dev/null
 elif command -v dnf >/dev/null; then dnf install -qy git >/dev/null
 fi
-exit 0
 """
 _SNAPSHOT = """
 set -eu
-rm -rf .git
+find . -name .git -prune -exec rm -rf {} +
 git init --quiet
 git add --all --force
 git -c user.name=aideator -c user.email=aideator@invalid -c commit.gpgSign=false \\
@@ -57,23 +58,27 @@ def workspace(
     image: str,
     base: dagger.Directory,
     harness: dagger.Directory,
+    repository: str,
     setup: list[str],
     setup_timeout_s: float = 900.0,
 ) -> dagger.Container:
     """The container that variations start from, in `WORKDIR`.
 
-    `base` is the repository, its pristine `.git` included. The `setup` commands run under the harness, with a cache
-    directory (`XDG_CACHE_HOME`) that survives between runs of the same commands; agents do not see it.
+    `base` is the repository, its pristine `.git` included, and `repository` its name. The `setup` commands run under
+    the harness, with a cache directory (`XDG_CACHE_HOME`) that survives between runs of the same commands on the same
+    repository; agents do not see it.
     """
-    ready = with_git(client, image).with_directory(WORKDIR, base).with_workdir(WORKDIR)
+    ready = with_git(client, image).without_directory(WORKDIR).with_directory(WORKDIR, base).with_workdir(WORKDIR)
     if not setup:
         return ready
-    cached = ready.with_mounted_cache(_CACHE, setup_cache(client, setup)).with_env_variable("XDG_CACHE_HOME", _CACHE)
+    cached = ready.with_mounted_cache(_CACHE, setup_cache(client, repository, setup))
+    cached = cached.with_env_variable("XDG_CACHE_HOME", _CACHE)
     args = [f"--timeout={setup_timeout_s:g}", *(f"--setup={command}" for command in setup)]
     done = run_harness(cached, harness, args)
     return done.without_env_variable("XDG_CACHE_HOME").without_mount(_CACHE)
 
 
-def setup_cache(client: dagger.Client, setup: list[str]) -> dagger.CacheVolume:
-    """The cache volume of a list of setup commands: what one list downloads, no other list can poison."""
-    return client.cache_volume("aideator-setup-" + hashlib.sha256("\0".join(setup).encode()).hexdigest())
+def setup_cache(client: dagger.Client, repository: str, setup: list[str]) -> dagger.CacheVolume:
+    """The cache volume of one repository's setup: its code runs there, so another repository must not read it."""
+    key = hashlib.sha256("\0".join([repository, *setup]).encode()).hexdigest()
+    return client.cache_volume(f"aideator-setup-{key}")

@@ -1,0 +1,52 @@
+import pytest
+
+from agent_image.events import EXIT_STATUS, Finished, Outcome
+from service.ending import Ending, run_ending, variation_ending
+from service.run import State
+from service.tally import Tally
+
+
+def said(outcome: Outcome) -> Tally:
+    tally = Tally()
+    tally.is_new(Finished(n=1, at=0, outcome=outcome, exit=EXIT_STATUS[outcome], seconds=2.5, reason="so"))
+    return tally
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Outcome.SUBMITTED, State.SUCCEEDED),
+        (Outcome.GAVE_UP, State.FAILED),
+        (Outcome.CRASHED, State.FAILED),
+        (Outcome.TIMED_OUT, State.TIMED_OUT),
+    ],
+)
+def test_a_variation_ends_as_its_harness_says(outcome: Outcome, state: State):
+    ending = variation_ending(said(outcome), EXIT_STATUS[outcome])
+    assert (ending.state, ending.seconds, ending.exit) == (state, 2.5, EXIT_STATUS[outcome])
+
+
+def test_a_word_that_the_exit_status_does_not_bear_out_is_not_believed():
+    assert variation_ending(said(Outcome.SUBMITTED), 1).code == "agent.crashed"
+
+
+def test_death_by_a_signal_names_the_signal():
+    ending = variation_ending(Tally(), 137)
+    assert (ending.state, ending.exit) == (State.FAILED, 137)
+    assert "signal 9" in ending.detail
+
+
+def test_one_that_was_killed_after_its_deadline_without_a_word_has_timed_out():
+    assert variation_ending(Tally(), EXIT_STATUS[Outcome.TIMED_OUT]).state is State.TIMED_OUT
+
+
+def test_a_run_that_was_stopped_says_why():
+    stopped = Ending(state=State.FAILED, code="clone.dns", detail="no such host")
+    assert run_ending([Ending(state=State.CANCELLED)], stopped) == stopped
+
+
+def test_a_run_without_success_names_the_first_variation_that_ended_like_it():
+    endings = [Ending(state=State.FAILED, code="a", detail="b"), Ending(state=State.LOST, code="c", detail="d")]
+    ending = run_ending(endings, None)
+    assert (ending.state, ending.code) == (State.LOST, "c")
+    assert "d" in ending.detail
