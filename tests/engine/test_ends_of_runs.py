@@ -42,6 +42,15 @@ async def test_a_deadline_ends_an_agent_with_all_that_it_started(http: httpx2.As
     assert processes_of(run) == []
 
 
+async def test_an_agent_that_stops_its_harness_is_ended_from_outside(http: httpx2.AsyncClient, git: GitRepositories):
+    command = '[ "$VARIATION_ID" = 0 ] && exit; kill -STOP $PPID; sleep 1000'
+    run = await start_run(http, git.make("repo"), command, variations=2, timeout_s=2)
+    ended = await until(http, run, limit_s=120)
+    assert [each["state"] for each in ended["variations"]] == ["succeeded", "timed_out"]
+    assert ended["variations"][1]["patch_url"] is None
+    assert processes_of(run) == []
+
+
 async def test_a_run_that_has_ended_leaves_no_process(http: httpx2.AsyncClient, git: GitRepositories):
     run = await start_run(http, git.make("repo"), "(setsid sh -c 'sleep 1000; :' >/dev/null 2>&1 &)")
     assert (await until(http, run))["state"] == "succeeded"

@@ -87,10 +87,10 @@ async def view(client: httpx2.AsyncClient, run: str) -> dict[str, Any]:
     return response.json()
 
 
-async def until(client: httpx2.AsyncClient, run: str, *states: str) -> dict[str, Any]:
+async def until(client: httpx2.AsyncClient, run: str, *states: str, limit_s: float = LIMIT_S) -> dict[str, Any]:
     """The run once it is in one of these states; by default, once it has ended."""
     wanted = set(states or ENDED)
-    with anyio.fail_after(LIMIT_S):
+    with anyio.fail_after(limit_s):
         while (found := await view(client, run))["state"] not in wanted:
             assert found["state"] not in ENDED, found
             await anyio.sleep(0.02)

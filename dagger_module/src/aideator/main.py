@@ -20,6 +20,8 @@ from aideator.variation import Task, result, tree, variation
 DEFAULT_REPO = "https://github.com/octocat/Hello-World"
 AGENTS = ("builtin", "command")
 MODEL = "scripted"
+GRACE_S = 30.0
+"""Seconds after its deadline in which a harness has to end; it takes one, unless its agent has stopped it."""
 DEFAULT_PROMPT = "Analyze this repository and describe what it does"
 
 
@@ -29,6 +31,7 @@ class Variation:
 
     index: int = field()
     base: dagger.Directory
+    timeout: float
     worked: dagger.Container
 
     @function(cache="never")
@@ -57,7 +60,11 @@ class Variation:
     async def row(self) -> Row:
         """This variation's line of a report; a variation that failed is a line like any other."""
         try:
-            exit_code = await self.worked.exit_code()
+            with anyio.fail_after(self.timeout + GRACE_S):
+                exit_code = await self.worked.exit_code()
+        except TimeoutError:
+            reason = "killed from outside, for something had stopped its harness"
+            return Row(index=self.index, outcome="timed_out", exit=124, reason=reason)
         except dagger.ExecError as error:
             # The engine keeps nothing of an exec that a signal killed: whatever is asked next would run it again.
             reason = f"killed by signal {error.exit_code - 128}"
@@ -105,7 +112,9 @@ class Run:
             command=self.command,
             timeout_s=self.timeout,
         )
-        return Variation(index=index, base=self.base, worked=variation(self.prepared, self.harness, task))
+        return Variation(
+            index=index, base=self.base, timeout=self.timeout, worked=variation(self.prepared, self.harness, task)
+        )
 
     @function(cache="never")
     async def summary(self) -> str:
