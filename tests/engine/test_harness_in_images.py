@@ -43,7 +43,8 @@ async def test_both_agents_work_in_any_image(client: dagger.Client, directory: d
 async def test_the_standard_library_is_whole(client: dagger.Client, directory: dagger.Directory, image: str):
     python = [f"{MOUNT}/lib/ld.so", "--library-path", f"{MOUNT}/lib", f"{MOUNT}/python/bin/python3"]
     bare = client.container().from_(image).with_mounted_directory(MOUNT, directory)
-    assert await bare.with_exec([*python, "-I", "-c", f"{IMPORTS}; print('whole')"]).stdout() == "whole\n"
+    code = f"import sys; sys.path.insert(0, '{MOUNT}/site'); {IMPORTS}; print('whole')"
+    assert await bare.with_exec([*python, "-I", "-c", code]).stdout() == "whole\n"
 
 
 @in_any_image
