@@ -10,7 +10,7 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 @pytest.mark.parametrize(
     "image",
     [
-        "busybox", "python:3.11-slim", "library/python", "ghcr.io/team/app_x:1.0", "localhost:5000/a/b__c:_t",
+        "busybox", "python:3.11-slim", "library/python", "registry.example/team/app_x:1.0", "localhost:5000/a/b__c:_t",
         "a-b.c--d/e",
         f"busybox@{DIGEST}", f"host.example:443/a:tag@{DIGEST}", "[2001:db8::1]:5000/a", "a:" + "t" * 128, "a" * 255,
     ],
