@@ -39,6 +39,8 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
                     conversation.append(answer)
                     if answer.submits:
                         return Ended(Outcome.SUBMITTED)
+                if not self.toolbox.may_print:
+                    return Ended(Outcome.GAVE_UP, "its commands have printed all that they may")
         except ModelError as error:
             return Ended(Outcome.GAVE_UP, str(error))
         return Ended(Outcome.GAVE_UP, f"the model did not submit within {self.max_steps} steps")

@@ -38,6 +38,11 @@ class Budget:
         self.limits = limits
         self.left = limits.total
 
+    @property
+    def is_spent(self) -> bool:
+        """True if no more than a thousandth is left: lines are not cut to use up the last of it."""
+        return self.left <= self.limits.total // 1000
+
 
 class CommandOutput:
     """The output of one command. What is emitted, and what the last `truncated` counts, add up to what was fed."""

@@ -69,6 +69,11 @@ class Shell:
         self._emitter = emitter
         self._budget = budget
 
+    @property
+    def may_print(self) -> bool:
+        """False once its commands have printed all that they may, together."""
+        return not self._budget.is_spent
+
     async def run(
         self, command: str, *, timeout_s: float | None = None, extra: Mapping[str, str] | None = None
     ) -> CommandEnded:

@@ -80,6 +80,11 @@ class Toolbox:
         self._workspace = workspace
         self._shell = shell
 
+    @property
+    def may_print(self) -> bool:
+        """False once the commands have printed all that they may: what they do now, nobody sees."""
+        return self._shell.may_print
+
     async def use(self, call: ToolCall) -> ToolAnswer:
         """Do what a model asks for. Whatever is wrong with the call is told to the model, in the answer."""
         try:

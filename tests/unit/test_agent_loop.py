@@ -7,6 +7,7 @@ from toolboxes import Bench, bench
 from agent_image.events import Event, Outcome, Said, ToolCalled, ToolReturned, Usage
 from agent_image.loop import Loop
 from agent_image.model import Conversation, Message, ModelError, Tokens, Told, ToolAnswer, ToolCall, Turn
+from agent_image.output import Limits
 from agent_image.result import Ended
 
 
@@ -35,11 +36,13 @@ SUBMIT = Turn(calls=(call("submit"),))
 WRITE = call("write", '{"path": "a", "content": "x"}')
 
 
-async def work(directory: Path, *turns: Turn, max_steps: int = 5) -> tuple[Ended, WrittenModel, list[Event]]:
+async def work(
+    directory: Path, *turns: Turn, max_steps: int = 5, limits: Limits | None = None
+) -> tuple[Ended, WrittenModel, list[Event]]:
     model = WrittenModel(turns)
     (directory / "workspace").mkdir()
     at: Bench
-    async with bench(directory / "workspace", directory / "log") as at:
+    async with bench(directory / "workspace", directory / "log", limits) as at:
         loop = Loop(model=model, model_name="m", toolbox=at.toolbox, emitter=at.emitter, max_steps=max_steps)
         ended = await loop.work("do it")
     return ended, model, at.events
@@ -76,6 +79,14 @@ async def test_a_model_that_never_submits_has_given_up(tmp_path: Path):
     ended, _, events = await work(tmp_path, *[Turn(calls=(WRITE,))] * 10, max_steps=3)
     assert ended == Ended(Outcome.GAVE_UP, "the model did not submit within 3 steps")
     assert sum(isinstance(event, ToolCalled) for event in events) == 3
+
+
+async def test_a_model_whose_commands_have_printed_all_that_they_may_has_given_up(tmp_path: Path):
+    flood = Turn(calls=(call("run", '{"command": "yes | head -c 20000"}'),))
+    limits = Limits(live=4_000, tail=4_000, total=10_000, per_line=0)
+    ended, _, events = await work(tmp_path, *[flood] * 5, limits=limits)
+    assert ended == Ended(Outcome.GAVE_UP, "its commands have printed all that they may")
+    assert sum(isinstance(event, ToolCalled) for event in events) == 2
 
 
 async def test_a_model_that_cannot_go_on_has_given_up_with_its_reason(tmp_path: Path):

@@ -30,7 +30,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(directory: Path, log: Path) -> AsyncGenerator[Bench]:
+async def bench(directory: Path, log: Path, limits: Limits | None = None) -> AsyncGenerator[Bench]:
     with log.open("wb") as file:
         emitter = Emitter(file.fileno())
         async with anyio.create_task_group() as background:
@@ -42,7 +42,7 @@ async def bench(directory: Path, log: Path) -> AsyncGenerator[Bench]:
                 processes=processes,
                 background=background,
                 emitter=emitter,
-                budget=Budget(Limits()),
+                budget=Budget(limits or Limits()),
             )
             yield Bench(Toolbox(Workspace(directory), shell), emitter, log)
             background.cancel_scope.cancel()
