@@ -4,15 +4,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import cast
 
 import anyio
 import click
 import structlog
 
 from service.app import create_app
+from service.command import run_to_end
 from service.db.binaries import EmbeddedPostgresError
 from service.db.connect import connected
 from service.demo.demo import DemoError, run_demo
@@ -24,7 +23,6 @@ from service.settings import Settings, SettingsError, superseded
 logger: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _EXPECTED = (DemoError, EmbeddedPostgresError, SettingsError, ServeError)
-_INTERRUPTED = 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,7 +42,7 @@ def serve(port: int | None) -> None:
     reaches this machine's loopback can start runs.
     """
     overrides = {} if port is None else {"PORT": str(port)}
-    _run(_serve, overrides)
+    run_to_end(_serve, overrides, expected=_EXPECTED)
 
 
 @main.command()
@@ -55,27 +53,7 @@ def demo(*, keep: bool) -> None:
     One mends the test, one breaks more, one never ends and meets its deadline. Patches and log are left in .demo.
     """
     set_up_logging(logging.ERROR)  # the screen is the run's
-    _run(run_demo, keep)
-
-
-def _run(command: Callable[..., Awaitable[None]], *args: object) -> None:
-    """Run a command to its end; task groups wrap what passes them, hence `except*`."""
-    failed: list[str] = []
-    try:
-        anyio.run(command, *args, backend_options={"use_uvloop": True})
-    except* _EXPECTED as errors:
-        failed = _messages(errors)
-    except* KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
-    if failed:
-        raise click.ClickException("; ".join(failed))
-
-
-def _messages(error: BaseException) -> list[str]:
-    if not isinstance(error, BaseExceptionGroup):
-        return [str(error)]
-    group = cast("BaseExceptionGroup[BaseException]", error)
-    return [message for each in group.exceptions for message in _messages(each)]
+    run_to_end(run_demo, keep, expected=_EXPECTED)
 
 
 async def _serve(overrides: dict[str, str]) -> None:

@@ -1,10 +1,10 @@
 """The whole product at once, with no key and no question: service, repository, a run of three agents, patches."""
 
 import os
-import signal
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -14,6 +14,7 @@ from msgspec import structs
 from rich.console import Console
 
 from service.app import create_app
+from service.command import interruptible
 from service.db.connect import connected
 from service.db.embedded import embedded_postgres
 from service.demo.git_server import git_server
@@ -41,21 +42,7 @@ async def run_demo(keep: bool) -> None:  # noqa: FBT001 -- `anyio.run` passes by
         DemoError: no engine answers, or the run did not end as its scripts mean it to.
 
     """
-    interrupted = anyio.Event()
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_stop_at, signals, interrupted, tasks.cancel_scope)
-            await _demo(Screen(Console(highlight=False)), keep=keep)
-            tasks.cancel_scope.cancel()
-    if interrupted.is_set():
-        raise KeyboardInterrupt
-
-
-async def _stop_at(signals: AsyncIterator[signal.Signals], interrupted: anyio.Event, scope: anyio.CancelScope) -> None:
-    """Cancel; a `KeyboardInterrupt` raised in a task would stop the loop, and nothing would be cleaned up in order."""
-    await anext(signals)
-    interrupted.set()
-    scope.cancel()
+    await interruptible(partial(_demo, Screen(Console(highlight=False)), keep=keep))
 
 
 async def _demo(screen: Screen, *, keep: bool) -> None:

@@ -1,17 +1,16 @@
 """`python -m tests.bench`: what AIdeator costs, beside the bare engine, in one run."""
 
 import os
-import signal
-import sys
 import time
-from collections.abc import AsyncIterator
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 import anyio
 import click
 import msgspec
 from rich.console import Console
 
+from service.command import interruptible, run_to_end
 from service.db.binaries import EmbeddedPostgresError
 from service.engine.dagger_session import client_environ
 from service.errors import EngineLostError
@@ -35,40 +34,7 @@ def main(rounds: int, file: str | None) -> None:
     Overhead of a warm `dagger call … summary` and of a warm run over HTTP; how long a line takes from an agent to a
     viewer; how long until 8 variations run. Needs a Dagger engine (`make engine`), a quiet machine and about 4 minutes.
     """
-    failed: list[str] = []
-    try:
-        anyio.run(_main, rounds, file)
-    except* _EXPECTED as errors:
-        failed = _messages(errors)
-    except* KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
-    if failed:
-        raise click.ClickException("; ".join(failed))
-
-
-def _messages(error: BaseException) -> list[str]:
-    if not isinstance(error, BaseExceptionGroup):
-        return [str(error)]
-    group = cast("BaseExceptionGroup[BaseException]", error)
-    return [message for each in group.exceptions for message in _messages(each)]
-
-
-async def _main(rounds: int, file: str | None) -> None:
-    interrupted = anyio.Event()
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_stop_at, signals, interrupted, tasks.cancel_scope)
-            await _bench(rounds, file)
-            tasks.cancel_scope.cancel()
-    if interrupted.is_set():
-        raise KeyboardInterrupt
-
-
-async def _stop_at(signals: AsyncIterator[signal.Signals], interrupted: anyio.Event, scope: anyio.CancelScope) -> None:
-    """Cancel, so that all that was started is ended in order."""
-    await anext(signals)
-    interrupted.set()
-    scope.cancel()
+    run_to_end(interruptible, partial(_bench, rounds, file), expected=_EXPECTED)
 
 
 async def _bench(rounds: int, file: str | None) -> None:

@@ -39,6 +39,7 @@ LAYERS = (
     "image_ref",
     "address",
     "invisible",
+    "command",
     "errors",
     "settings",
 )
