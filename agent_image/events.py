@@ -5,6 +5,7 @@ and numbered by its producer, densely from 1, so that a reader knows when one is
 """
 
 import json
+from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
@@ -54,7 +55,10 @@ class Started(_Event, frozen=True, kw_only=True, tag="started"):
 
 
 class Said(_Text, frozen=True, kw_only=True, tag="said"):
-    """The agent, or its model, spoke."""
+    """The agent, or its model, spoke; while it speaks, the text comes in parts."""
+
+    thought: bool = False
+    """True for what a model thinks before it answers."""
 
 
 class ToolCalled(_Text, frozen=True, kw_only=True, tag="tool_called"):
@@ -83,10 +87,18 @@ class Output(_Text, frozen=True, kw_only=True, tag="output"):
 
 
 class Usage(_Event, frozen=True, kw_only=True, tag="usage"):
-    """What one model call took."""
+    """What one model call took.
+
+    The gateway's are what counts, by the provider's own figures; an agent's are what it says of itself, and may sum up
+    several calls.
+    """
 
     model: str
+    provider: str = ""
+    variation: int | None = None
+    """Whose call it was; set by the gateway alone."""
     input_tokens: int = 0
+    """Those that no cache had."""
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
@@ -94,11 +106,25 @@ class Usage(_Event, frozen=True, kw_only=True, tag="usage"):
     """None where the price is unknown."""
 
 
+class CallFailed(_Event, frozen=True, kw_only=True, tag="call_failed"):
+    """A model call came to nothing, for good: the gateway will not try it again."""
+
+    variation: int
+    code: str
+    """One of `llm.*`."""
+    reason: str
+    model: str = ""
+    provider: str = ""
+
+
 class Waiting(_Event, frozen=True, kw_only=True, tag="waiting"):
     """Nothing happens for a reason, such as a provider that asked for patience."""
 
     reason: str
     for_s: float
+    until: datetime | None = None
+    """When it ends, where that is known."""
+    provider: str = ""
 
 
 class Truncated(_Event, frozen=True, kw_only=True, tag="truncated"):
@@ -117,9 +143,11 @@ class Finished(_Event, frozen=True, kw_only=True, tag="finished"):
     seconds: float
     reason: str = ""
     """What a person needs to understand the outcome; empty for `submitted`."""
+    code: str = ""
+    """The same for programs, where there is more to say than the outcome: `llm.protocol`, for one."""
 
 
-Event = Started | Said | ToolCalled | ToolReturned | Output | Usage | Waiting | Truncated | Finished
+Event = Started | Said | ToolCalled | ToolReturned | Output | Usage | CallFailed | Waiting | Truncated | Finished
 
 _decoder = msgspec.json.Decoder(Event)
 _encoder = json.JSONEncoder(separators=(",", ":"))

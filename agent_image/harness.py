@@ -11,7 +11,7 @@ from functools import partial
 import anyio
 from anyio.abc import TaskGroup
 
-from agent_image.agent import agent_name, model_name, run_agent
+from agent_image.agents import agent_name, model_name, run_agent
 from agent_image.emitter import Emitter, StdoutClosedError
 from agent_image.events import EXIT_STATUS, Finished, Outcome, Started
 from agent_image.output import Budget, Limits

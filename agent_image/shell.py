@@ -19,7 +19,7 @@ _LATE_BYTES = 1024 * 1024
 """The most that a pipe holds, so the most that a command may have left in one."""
 _IDLE_S = 0.5
 
-_OURS = frozenset({"PROMPT", "COMMAND", "AGENT", "MODEL", "AGENT_TIMEOUT"})
+_OURS = frozenset({"PROMPT", "COMMAND", "AGENT", "MODEL", "AGENT_TIMEOUT", "AIDEATOR_GATEWAY", "AIDEATOR_TOKEN"})
 _OUR_ROOM = "/opt/aideator"
 
 

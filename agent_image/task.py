@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Never
+from typing import Literal, Never, get_args
 
 import msgspec
 
-MODELS = ("scripted",)
+SCRIPTED = "scripted"
 _LONGEST_TIMEOUT_S = 1_000_000
 _MOST_DIGITS = 9
+_HOTTEST = 2
 
 
 class AgentKind(StrEnum):
@@ -20,10 +21,29 @@ class AgentKind(StrEnum):
     COMMAND = "command"
 
 
+Wire = Literal["messages", "responses", "chat"]
+
+
+class Access(msgspec.Struct, frozen=True):
+    """Where models are, and what lets us in; the token is good for this variation alone."""
+
+    url: str
+    token: str
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     agent: AgentKind
     prompt: str
     model: str
+    """As its provider knows it, or `scripted`."""
+    wire: Wire | None = None
+    """What the model's provider speaks; None for one that needs no provider."""
+    temperature: float | None = None
+    access: Access | None = None
+    agent_home: Path = Path("/opt/aideator-agent")
+    """Where the agent's own programs and packages are."""
+    mcp: str = ""
+    """MCP servers, as JSON: see `agent_image/mcp`."""
     command: str
     setup: tuple[str, ...]
     """Commands to run instead of an agent; empty for a variation."""
@@ -60,7 +80,12 @@ def read_task(arguments: Sequence[str], environment: Mapping[str, str]) -> Task:
         # An image may have a variable AGENT of its own, and a setup has no agent.
         agent=AgentKind.COMMAND if parsed.setup else _agent(chosen(parsed.agent, "AGENT", AgentKind.BUILTIN)),
         prompt=chosen(parsed.prompt, "PROMPT"),
-        model=chosen(parsed.model, "MODEL", "scripted"),
+        model=chosen(parsed.model, "MODEL", SCRIPTED),
+        wire=parsed.wire,
+        temperature=_temperature(parsed.temperature),
+        access=_access(environment),
+        agent_home=Path(parsed.agent_home),
+        mcp=parsed.mcp,
         command=chosen(parsed.command, "COMMAND"),
         setup=tuple(parsed.setup),
         timeout_s=_seconds(chosen(parsed.timeout, "AGENT_TIMEOUT", "300")),
@@ -79,13 +104,19 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m agent_image",
         description="Let an agent work in a directory, and print what it does, one JSON event a line.",
         epilog="Exit status: 0 submitted, 2 bad arguments, 3 gave up, 70 crashed or terminated, 124 timed out. "
-        "RUN_ID and VARIATION_ID (default: 0) say which run and variation this is.",
+        "RUN_ID and VARIATION_ID (default: 0) say which run and variation this is, AIDEATOR_GATEWAY and AIDEATOR_TOKEN "
+        "where models are asked and what lets us in.",
         allow_abbrev=False,
     )
     add = parser.add_argument
     add("--prompt", metavar="TEXT", help="what the agent is asked to do (or PROMPT)")
     add("--agent", metavar="NAME", help="builtin, the default, or command (or AGENT)")
     add("--model", metavar="NAME", help="what the builtin agent asks (or MODEL; default: scripted)")
+    add("--wire", choices=get_args(Wire), help="what the model's provider speaks, where the model has one")
+    add("--temperature", metavar="T", help="how freely the builtin agent's model chooses, from 0 to 2")
+    add("--agent-home", metavar="DIR", default="/opt/aideator-agent", help="where the agent's own packages are "
+        "(default: /opt/aideator-agent)")  # fmt: skip
+    add("--mcp", metavar="JSON", default="", help="MCP servers for the agent")
     add("--command", metavar="LINE", help="the shell command that is the agent `command`; it finds PROMPT in its "
         "environment (or COMMAND)")  # fmt: skip
     add("--timeout", metavar="SECONDS", help="when everything is killed (or AGENT_TIMEOUT; default: 300)")
@@ -104,8 +135,8 @@ def _check(task: Task) -> None:
         raise TaskError("the agent `command` needs a command: give --command or COMMAND")
     if task.agent is AgentKind.BUILTIN and not task.prompt.strip():
         raise TaskError("there is no prompt: give --prompt or PROMPT")
-    if task.agent is AgentKind.BUILTIN and task.model not in MODELS:
-        raise TaskError(f"there is no model {task.model!r}; there are: {', '.join(MODELS)}")
+    if task.agent is AgentKind.BUILTIN and task.model != SCRIPTED and (task.access is None or task.wire is None):
+        raise TaskError(f"the model {task.model!r} needs a gateway: give --wire, AIDEATOR_GATEWAY and AIDEATOR_TOKEN")
 
 
 def _agent(name: str) -> AgentKind:
@@ -113,6 +144,23 @@ def _agent(name: str) -> AgentKind:
         return AgentKind(name)
     except ValueError:
         raise TaskError(f"there is no agent {name!r}; there are: {', '.join(AgentKind)}") from None
+
+
+def _access(environment: Mapping[str, str]) -> Access | None:
+    url, token = environment.get("AIDEATOR_GATEWAY"), environment.get("AIDEATOR_TOKEN")
+    return Access(url.rstrip("/"), token) if url and token else None
+
+
+def _temperature(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        temperature = float(text)
+    except ValueError:
+        temperature = math.nan
+    if not 0 <= temperature <= _HOTTEST:
+        raise TaskError(f"--temperature has to be a number from 0 to {_HOTTEST}, not {text!r}")
+    return temperature
 
 
 def _seconds(text: str) -> float:

@@ -108,7 +108,7 @@ def seq_of(last_event_id: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def content(event: events.Event | StateChanged) -> str:  # noqa: PLR0911 -- a table: one line a kind
+def content(event: events.Event | StateChanged) -> str:  # noqa: C901, PLR0911 -- a table: one line a kind
     """What a person reads of an event; output comes as it is, with U+FFFD for what is no UTF-8."""
     match event:
         case events.Output(data=data) if data:
@@ -121,6 +121,8 @@ def content(event: events.Event | StateChanged) -> str:  # noqa: PLR0911 -- a ta
             return f"{agent} started" + (f" with {model}" if model else "")
         case events.Usage():
             return f"{event.model}: {event.input_tokens} tokens in, {event.output_tokens} out"
+        case events.CallFailed(code=code, reason=reason):
+            return f"{code}: {reason}"
         case events.Waiting(reason=reason, for_s=for_s):
             return f"waiting {for_s:.0f} s: {reason}"
         case events.Truncated(withheld_bytes=withheld):

@@ -39,7 +39,10 @@ def test_a_value_may_be_anything(value: str):
         ([], "there is no prompt: give --prompt or PROMPT"),
         (["--prompt= \n"], "there is no prompt: give --prompt or PROMPT"),
         (["--prompt=p", "--agent=codex"], "there is no agent 'codex'; there are: builtin, command"),
-        (["--prompt=p", "--model=gpt"], "there is no model 'gpt'; there are: scripted"),
+        (
+            ["--prompt=p", "--model=gpt"],
+            "the model 'gpt' needs a gateway: give --wire, AIDEATOR_GATEWAY and AIDEATOR_TOKEN",
+        ),
         (["--agent=command"], "the agent `command` needs a command: give --command or COMMAND"),
         (["--prompt=p", "--max-steps=0"], "--max-steps has to be a whole number, 1 or more, not '0'"),
         (["--prompt=p", "--max-steps=²"], "--max-steps has to be a whole number, 1 or more, not '²'"),

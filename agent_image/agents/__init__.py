@@ -1,0 +1,33 @@
+"""The agents: each takes a task and a place to work, and says how it ended.
+
+One file an agent. What it needs besides the harness stands in `<its name>.txt` beside it, for pip, and is found in
+`task.agent_home` when it works.
+"""
+
+from typing import Literal
+
+from agent_image.agents import builtin, command, setup
+from agent_image.emitter import Emitter
+from agent_image.result import Ended
+from agent_image.shell import Shell
+from agent_image.task import AgentKind, Task
+
+
+async def run_agent(task: Task, shell: Shell, emitter: Emitter) -> Ended:
+    """Run the setup, if the task is one, or the agent that the task names."""
+    if task.setup:
+        return await setup.work(task, shell, emitter)
+    match task.agent:
+        case AgentKind.BUILTIN:
+            return await builtin.work(task, shell, emitter)
+        case AgentKind.COMMAND:
+            return await command.work(task, shell)
+
+
+def agent_name(task: Task) -> AgentKind | Literal["setup"]:
+    return "setup" if task.setup else task.agent
+
+
+def model_name(task: Task) -> str:
+    """Return what the agent asks; nothing for those that have no model, or one that nobody here knows."""
+    return task.model if agent_name(task) == AgentKind.BUILTIN else ""
