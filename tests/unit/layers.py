@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-SERVICE_MAY = ("aideator", "agent_image.events")
+SERVICE_MAY = ("aideator", "agent_image.events", "agent_image.gateway.plan", "agent_image.gateway.prices")
 """What of ours the service may import besides itself."""
 DAGGER = ("dagger", "aideator")
 DAGGER_FILES = "engine/dagger*.py"
