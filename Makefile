@@ -1,6 +1,6 @@
 # `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check engine engine-stop bench lock
+.PHONY: help demo test check engine engine-stop bench lock prices
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
@@ -32,9 +32,19 @@ engine-stop: ## end the engine that `make engine` started
 bench: .venv/ready engine ## measure the service beside the bare engine, in one run
 	@$(BIN)/python -m tests.bench
 
+# What containers install, in the versions that the tests run with.
+IN_CONTAINERS := $(patsubst %.in,%.txt,$(wildcard agent_image/*.in agent_image/*/*.in))
+COMPILE := $(BIN)/uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url
+
 lock: .venv/ready ## resolve the dependencies anew
-	$(BIN)/uv pip compile -q --group dev --extra embedded pyproject.toml --python-version 3.11 --universal --upgrade \
-		--generate-hashes --no-emit-index-url -o requirements.lock
+	$(COMPILE) --group dev --extra embedded pyproject.toml --universal --upgrade -o requirements.lock
+	@$(MAKE) --always-make $(IN_CONTAINERS)
+
+prices: .venv/ready ## take the models' prices anew
+	$(BIN)/python -m tests.take_prices
+
+%.txt: %.in requirements.lock
+	$(COMPILE) --python-platform linux --constraint requirements.lock --no-annotate --no-header $< -o $@
 
 .venv/ready: requirements.lock pyproject.toml
 	@echo "setting up .venv (a minute the first time)"

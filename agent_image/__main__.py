@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import cast
 
 import anyio
@@ -12,7 +13,10 @@ from agent_image.events import Outcome
 from agent_image.harness import Harness
 from agent_image.output import Limits
 from agent_image.result import Ended
-from agent_image.task import TaskError, read_task
+from agent_image.task import Task, TaskError, read_task
+
+_MCP_SITE = Path("/opt/aideator-mcp/site")
+"""The packages that speak MCP, where they are not installed."""
 
 
 def main(limits: Limits) -> int:
@@ -22,6 +26,9 @@ def main(limits: Limits) -> int:
     except TaskError as error:
         print(error, file=sys.stderr)  # noqa: T201 stderr is for people
         return 2
+    if task.serve:
+        _serve(task)
+        return 0
     harness = Harness(task, limits)
     harness.guard()
     try:
@@ -29,6 +36,15 @@ def main(limits: Limits) -> int:
     except Exception as error:  # noqa: BLE001 the crash boundary: whatever happens, the harness has a last word
         ended = _crash(error)
     return harness.end(ended)
+
+
+def _serve(task: Task) -> None:
+    from agent_image.mcp.repository import serve  # noqa: PLC0415 an agent has no use for it
+
+    if _MCP_SITE.is_dir():
+        sys.path.append(str(_MCP_SITE))
+    assert task.serve is not None
+    serve(task.serve, task.directory)
 
 
 def _crash(error: Exception) -> Ended:

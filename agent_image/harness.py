@@ -18,6 +18,7 @@ from agent_image.output import Budget, Limits
 from agent_image.processes import Processes, adopt_orphans
 from agent_image.result import Ended, write_result
 from agent_image.shell import Shell, commands_environment
+from agent_image.spent import Spent, spent
 from agent_image.task import Task
 
 _FORCE_AFTER_S = 2.0
@@ -69,9 +70,10 @@ class Harness:
     def end(self, ended: Ended) -> int:
         """Kill what is left, say how it ended, and return the exit status."""
         self._processes.kill_all()
-        self._write_result(ended.outcome)
+        self._write_result(ended.outcome, spent(self._task.access) if self._task.access else None)
         status = EXIT_STATUS[ended.outcome]
-        finished = partial(Finished, outcome=ended.outcome, exit=status, reason=ended.reason[:_LONGEST_REASON])
+        finished = partial(Finished, outcome=ended.outcome, exit=status, code=ended.code)
+        finished = partial(finished, reason=ended.reason[:_LONGEST_REASON])
         with suppress(StdoutClosedError):  # then nobody wants to know
             self._emitter.emit(partial(finished, seconds=self._emitter.seconds))
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -108,10 +110,10 @@ class Harness:
         self._write_result(self._forced)
         os._exit(EXIT_STATUS[self._forced])
 
-    def _write_result(self, outcome: Outcome) -> None:
+    def _write_result(self, outcome: Outcome, usage: Spent | None = None) -> None:
         if self._task.result is None:
             return
         try:
-            write_result(self._task.result, outcome, self._emitter.seconds)
+            write_result(self._task.result, outcome, self._emitter.seconds, usage)
         except OSError as error:
             print(f"the result could not be written: {error}", file=sys.stderr)  # noqa: T201 stderr is for people

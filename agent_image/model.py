@@ -1,13 +1,24 @@
 """What an agent asks: the conversation it shows, and the turns it gets. Adapters of providers live beside this file."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import msgspec
+
+from agent_image.speech import Speech
 
 
 class ModelError(Exception):
     """The model cannot go on; the message says why, for people. The agent gives up."""
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        """The same for programs: one of `llm.*`, or empty."""
+
+
+class BrokenTurnError(ModelError):
+    """The model began to answer and did not come to its end; asked again, it may."""
 
 
 class ToolCall(msgspec.Struct, frozen=True):
@@ -42,6 +53,10 @@ class Turn(msgspec.Struct, frozen=True, tag="turn"):
     said: str = ""
     calls: tuple[ToolCall, ...] = ()
     tokens: Tokens | None = None
+    is_cut_off: bool = False
+    """True if the answer reached its longest before it was whole; then its calls are not to be made."""
+    raw: tuple[dict[str, Any], ...] = ()
+    """The turn as its provider wants to be shown it again; for the adapter that made it alone."""
 
 
 class ToolAnswer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
@@ -60,13 +75,14 @@ Conversation = Sequence[Message]
 
 
 class Model(Protocol):
-    async def ask(self, conversation: Conversation, say: Callable[[str], None]) -> Turn:
-        """Return the next turn.
+    async def ask(self, conversation: Conversation, speech: Speech) -> Turn:
+        """Return the next turn of a conversation whose turns are all its own.
 
-        `say` is called with the text as it arrives, in one piece or many, that people see at once; together they are
-        the turn's `said`.
+        `speech` is told the text as it arrives, in one piece or many, which together are the turn's `said`, and what
+        the model thinks besides.
 
         Raises:
+            BrokenTurnError: this one broke off; asked again, it may come whole.
             ModelError: there will be no next turn.
 
         """

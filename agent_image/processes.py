@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import anyio
 from anyio.abc import TaskStatus
@@ -24,7 +25,7 @@ def adopt_orphans() -> None:
 
 
 class Child:
-    """A process that was started here. Both its streams can be read without blocking."""
+    """A process that was started here. Its streams can be read, and written, without blocking."""
 
     def __init__(self, process: subprocess.Popen[bytes], *, stdout: int, stderr: int) -> None:
         self._process = process
@@ -37,6 +38,17 @@ class Child:
     def status(self) -> int | None:
         """Its exit status; a signal's number, negative; None while it runs."""
         return self._process.returncode
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """Where what it reads is written, unbuffered; None if it has nothing to read."""
+        return self._process.stdin
+
+    def kill(self) -> None:
+        """Kill it with its process group; what has left that is killed when all are."""
+        if self.status is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     def end(self, status: int) -> None:
         # Popen would wait for it too, if it did not know.
@@ -53,8 +65,15 @@ class Processes:
     def __init__(self) -> None:
         self._running: dict[int, Child] = {}
 
-    def start(self, command: Sequence[str], *, directory: Path, environment: Mapping[str, str]) -> Child:
-        """Start `command` in a session of its own, with nothing to read."""
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        directory: Path,
+        environment: Mapping[str, str],
+        stdin: int = subprocess.DEVNULL,
+    ) -> Child:
+        """Start `command` in a session of its own, with nothing to read unless `stdin` is `subprocess.PIPE`."""
         stdout, stdout_end = os.pipe()
         stderr, stderr_end = os.pipe()
         try:
@@ -62,10 +81,11 @@ class Processes:
                 command,
                 cwd=directory,
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=stdout_end,
                 stderr=stderr_end,
                 start_new_session=True,
+                bufsize=0,
             )
         except OSError:
             os.close(stdout)
@@ -76,6 +96,8 @@ class Processes:
             os.close(stderr_end)
         os.set_blocking(stdout, False)
         os.set_blocking(stderr, False)
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
         child = self._running[process.pid] = Child(process, stdout=stdout, stderr=stderr)
         return child
 

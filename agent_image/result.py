@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from agent_image.events import EXIT_STATUS, Outcome
+from agent_image.spent import Spent
 
 _NEW = "result.json.new"
 
@@ -17,22 +18,26 @@ class Ended(msgspec.Struct, frozen=True):
 
     outcome: Outcome
     reason: str = ""
+    code: str = ""
+    """The same for programs, where there is more to say than the outcome."""
 
 
-class Result(msgspec.Struct, frozen=True):
+class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     outcome: Outcome
     exit: int
     seconds: float
+    usage: Spent | None = None
+    """What its model calls took; left out where it asked no model, or that is not known."""
 
 
-def write_result(path: Path, outcome: Outcome, seconds: float) -> None:
+def write_result(path: Path, outcome: Outcome, seconds: float, usage: Spent | None = None) -> None:
     """Write the result whole or not at all, whatever an agent may have put where it belongs.
 
     Raises:
         OSError: it cannot be written.
 
     """
-    content = msgspec.json.encode(Result(outcome, EXIT_STATUS[outcome], seconds)) + b"\n"
+    content = msgspec.json.encode(Result(outcome, EXIT_STATUS[outcome], seconds, usage)) + b"\n"
     directory = _real_directory(path.parent)
     try:
         _remove(_NEW, directory)

@@ -1,7 +1,8 @@
 """Commands of the agent, its tools and the setup: run by `sh`, their output emitted as it comes."""
 
 import os
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,8 +47,19 @@ class CommandEnded(msgspec.Struct, frozen=True, kw_only=True):
         return f"died by signal {-self.status}" if self.status < 0 else f"ended with status {self.status}"
 
 
+class Program:
+    """A program that runs beside the commands. Whoever started it talks to it: its stdin and stdout are theirs."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self.shown = anyio.Event()
+        """Set when it has ended, and all that it printed on stderr has been shown."""
+        self.last_words = ""
+        """The last line of that."""
+
+
 class Shell:
-    """Runs commands in one directory and environment, one after another.
+    """Runs commands in one directory and environment, one after another, and programs beside them.
 
     `background` owns what reads the pipes of those whose daemons live on.
     """
@@ -63,16 +75,18 @@ class Shell:
         budget: Budget,
     ) -> None:
         self._directory = directory
-        self._environment = environment
+        self.environment = environment
+        """What commands find in theirs."""
         self._processes = processes
         self._background = background
         self._emitter = emitter
-        self._budget = budget
+        self.budget = budget
+        """What they may still print, together."""
 
     @property
     def may_print(self) -> bool:
         """False once its commands have printed all that they may, together."""
-        return not self._budget.is_spent
+        return not self.budget.is_spent
 
     async def run(
         self, command: str, *, timeout_s: float | None = None, extra: Mapping[str, str] | None = None
@@ -86,13 +100,28 @@ class Shell:
             OSError: it cannot be started.
 
         """
-        output = CommandOutput(self._emitter, self._budget)
+        return await self.execute(
+            ["sh", "-c", command],
+            environment={**self.environment, **(extra or {})},
+            output=CommandOutput(self._emitter, self.budget),
+            timeout_s=timeout_s,
+        )
+
+    async def execute(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        output: CommandOutput,
+        stdin: int = subprocess.DEVNULL,
+        timeout_s: float | None = None,
+    ) -> CommandEnded:
+        """Run a program in the same way, with just these variables; `output` takes what it prints, and is closed."""
         before = self._processes.living()
-        environment = {**self._environment, **(extra or {})}
-        child = self._processes.start(["sh", "-c", command], directory=self._directory, environment=environment)
+        child = self._processes.start(command, directory=self._directory, environment=environment, stdin=stdin)
         try:
             with anyio.move_on_after(timeout_s) as limit:
-                await _read_until_ended(child, output)
+                await _read_until_ended(child, {"stdout": child.stdout, "stderr": child.stderr}, output)
         finally:
             if child.status is None:
                 self._processes.kill_since(before)
@@ -101,6 +130,32 @@ class Shell:
             output.close()
         status = -9 if child.status is None else child.status
         return CommandEnded(status=status, timed_out=limit.cancelled_caught, seen=str(output.excerpt))
+
+    def start(self, command: Sequence[str], *, extra: Mapping[str, str]) -> Program:
+        """Start a program with the variables of `extra` besides. What it prints on stderr is shown as a command's is.
+
+        Raises:
+            OSError: it cannot be started.
+            ValueError: there is a NUL in it.
+
+        """
+        environment = {**self.environment, **extra}
+        pipe = subprocess.PIPE
+        program = Program(
+            self._processes.start(command, directory=self._directory, environment=environment, stdin=pipe)
+        )
+        self._background.start_soon(self._show, program)
+        return program
+
+    async def _show(self, program: Program) -> None:
+        output = CommandOutput(self._emitter, self.budget)
+        try:
+            await _read_until_ended(program.child, {"stderr": program.child.stderr}, output)
+        finally:
+            self._finish(program.child.stderr, "stderr", output)
+            output.close()
+            program.last_words = str(output.excerpt).strip().rpartition("\n")[2]
+            program.shown.set()
 
     def _finish(self, pipe: int, stream: Stream, output: CommandOutput) -> None:
         """Take what a command left in a pipe; who still writes to it is not killed by a closed pipe."""
@@ -115,10 +170,10 @@ class Shell:
         self._background.start_soon(_discard, pipe)
 
 
-async def _read_until_ended(child: Child, output: CommandOutput) -> None:
+async def _read_until_ended(child: Child, pipes: Mapping[Stream, int], output: CommandOutput) -> None:
     async with anyio.create_task_group() as readers:
-        readers.start_soon(_read, child.stdout, "stdout", output)
-        readers.start_soon(_read, child.stderr, "stderr", output)
+        for stream, pipe in pipes.items():
+            readers.start_soon(_read, pipe, stream, output)
         await child.ended.wait()
         readers.cancel_scope.cancel()
 

@@ -10,6 +10,8 @@ from typing import Literal, Never, get_args
 
 import msgspec
 
+from agent_image.mcp.servers import ServersError, read_servers
+
 SCRIPTED = "scripted"
 _LONGEST_TIMEOUT_S = 1_000_000
 _MOST_DIGITS = 9
@@ -18,6 +20,8 @@ _HOTTEST = 2
 
 class AgentKind(StrEnum):
     BUILTIN = "builtin"
+    CLAUDE_CODE = "claude-code"
+    CODEX = "codex"
     COMMAND = "command"
 
 
@@ -47,6 +51,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     setup: tuple[str, ...]
     """Commands to run instead of an agent; empty for a variation."""
+    serve: Literal["files", "git"] | None = None
+    """An MCP server to be, instead of an agent."""
     timeout_s: float
     max_steps: int
     directory: Path
@@ -77,8 +83,8 @@ def read_task(arguments: Sequence[str], environment: Mapping[str, str]) -> Task:
         return argument if argument is not None else environment.get(variable) or default
 
     task = Task(
-        # An image may have a variable AGENT of its own, and a setup has no agent.
-        agent=AgentKind.COMMAND if parsed.setup else _agent(chosen(parsed.agent, "AGENT", AgentKind.BUILTIN)),
+        # An image may have a variable AGENT of its own, and there are tasks without an agent.
+        agent=_agent("command" if parsed.setup or parsed.serve else chosen(parsed.agent, "AGENT", "builtin")),
         prompt=chosen(parsed.prompt, "PROMPT"),
         model=chosen(parsed.model, "MODEL", SCRIPTED),
         wire=parsed.wire,
@@ -88,6 +94,7 @@ def read_task(arguments: Sequence[str], environment: Mapping[str, str]) -> Task:
         mcp=parsed.mcp,
         command=chosen(parsed.command, "COMMAND"),
         setup=tuple(parsed.setup),
+        serve=parsed.serve,
         timeout_s=_seconds(chosen(parsed.timeout, "AGENT_TIMEOUT", "300")),
         max_steps=_whole("--max-steps", parsed.max_steps, least=1),
         directory=Path(parsed.workdir),
@@ -110,8 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--prompt", metavar="TEXT", help="what the agent is asked to do (or PROMPT)")
-    add("--agent", metavar="NAME", help="builtin, the default, or command (or AGENT)")
-    add("--model", metavar="NAME", help="what the builtin agent asks (or MODEL; default: scripted)")
+    add("--agent", metavar="NAME", help="builtin, the default, claude-code, codex or command (or AGENT)")
+    add("--model", metavar="NAME", help="what the agent asks (or MODEL; default: scripted)")
     add("--wire", choices=get_args(Wire), help="what the model's provider speaks, where the model has one")
     add("--temperature", metavar="T", help="how freely the builtin agent's model chooses, from 0 to 2")
     add("--agent-home", metavar="DIR", default="/opt/aideator-agent", help="where the agent's own packages are "
@@ -125,18 +132,35 @@ def _parser() -> argparse.ArgumentParser:
     add("--result", metavar="FILE", help="where to write outcome, exit status and seconds as JSON (default: nowhere)")
     add("--setup", metavar="LINE", action="append", default=[], help="run this shell command instead of an agent; "
         "repeatable, ends at the first that fails")  # fmt: skip
+    add("--serve", choices=("files", "git"), help="be an MCP server on the repository instead, on stdin and stdout")
     return parser
 
 
 def _check(task: Task) -> None:
-    if task.setup:
+    try:
+        read_servers(task.mcp)
+    except ServersError as error:
+        raise TaskError(str(error)) from error
+    if task.setup or task.serve:
         return
     if task.agent is AgentKind.COMMAND and not task.command.strip():
         raise TaskError("the agent `command` needs a command: give --command or COMMAND")
-    if task.agent is AgentKind.BUILTIN and not task.prompt.strip():
+    if task.agent is not AgentKind.COMMAND and not task.prompt.strip():
         raise TaskError("there is no prompt: give --prompt or PROMPT")
-    if task.agent is AgentKind.BUILTIN and task.model != SCRIPTED and (task.access is None or task.wire is None):
+    _check_model(task)
+
+
+def _check_model(task: Task) -> None:
+    if task.agent is AgentKind.COMMAND or (task.agent is AgentKind.BUILTIN and task.model == SCRIPTED):
+        return
+    if task.model == SCRIPTED:
+        raise TaskError(f"the agent `{task.agent}` needs a model: give --model or MODEL")
+    if task.access is None or task.wire is None:
         raise TaskError(f"the model {task.model!r} needs a gateway: give --wire, AIDEATOR_GATEWAY and AIDEATOR_TOKEN")
+    if task.agent is AgentKind.CLAUDE_CODE and task.wire != "messages":
+        raise TaskError(f"the agent `claude-code` speaks messages, and the model {task.model!r} {task.wire}")
+    if task.agent is AgentKind.CODEX and task.wire == "messages":
+        raise TaskError(f"the agent `codex` speaks responses, and the model {task.model!r} messages")
 
 
 def _agent(name: str) -> AgentKind:

@@ -1,6 +1,7 @@
 """The tools of the built-in agent: their arguments are structs, and their schemas come from those."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -69,12 +70,28 @@ TOOLS = tuple(
 )
 
 
+class Toolbox(Protocol):
+    @property
+    def tools(self) -> Sequence[Tool]: ...
+
+    @property
+    def may_print(self) -> bool:
+        """False once the commands have printed all that they may: what they do now, nobody sees."""
+        ...
+
+    async def use(self, call: ToolCall) -> ToolAnswer:
+        """Do what a model asks for. Whatever is wrong with the call is told to the model, in the answer."""
+        ...
+
+
 class ToolError(Exception):
     """A call that cannot be done; the message is for the model, which may try another way."""
 
 
-class Toolbox:
-    """The tools at work on one workspace."""
+class RepositoryTools:
+    """The toolbox of one workspace."""
+
+    tools = TOOLS
 
     def __init__(self, workspace: Workspace, shell: Shell) -> None:
         self._workspace = workspace
@@ -82,16 +99,14 @@ class Toolbox:
 
     @property
     def may_print(self) -> bool:
-        """False once the commands have printed all that they may: what they do now, nobody sees."""
         return self._shell.may_print
 
     async def use(self, call: ToolCall) -> ToolAnswer:
-        """Do what a model asks for. Whatever is wrong with the call is told to the model, in the answer."""
         try:
             arguments = _read_arguments(call)
             if isinstance(arguments, Run):
                 return await self._run(call.id, arguments)
-            text = self._use_files(arguments)
+            text = "submitted" if isinstance(arguments, Submit) else use_files(self._workspace, arguments)
         except (ToolError, WorkspaceError, OSError) as error:
             return ToolAnswer(call=call.id, ok=False, text=shortened(f"error: {error}"))
         return ToolAnswer(call=call.id, ok=True, text=text, submits=isinstance(arguments, Submit))
@@ -103,20 +118,27 @@ class Toolbox:
         text = shortened(f"the command {ended}\n{ended.seen}")
         return ToolAnswer(call=call, ok=ended.status == 0 and not ended.timed_out, text=text)
 
-    def _use_files(self, arguments: Read | Write | Edit | Submit) -> str:
-        match arguments:
-            case Read():
-                return _lines(self._workspace.read(arguments.path), arguments)
-            case Write():
-                content = arguments.content.encode()
-                self._workspace.write(arguments.path, content)
-                return f"wrote {len(content)} bytes to {arguments.path}"
-            case Edit():
-                content = self._workspace.read(arguments.path)
-                self._workspace.write(arguments.path, _edited(content, arguments))
-                return f"edited {arguments.path}"
-            case Submit():
-                return "submitted"
+
+def use_files(workspace: Workspace, arguments: Read | Write | Edit) -> str:
+    """Do it, and return what the model is told of it.
+
+    Raises:
+        ToolError: the text to replace is not there exactly once.
+        WorkspaceError: the file may not be touched, or cannot be.
+        OSError: it cannot be written.
+
+    """
+    match arguments:
+        case Read():
+            return _lines(workspace.read(arguments.path), arguments)
+        case Write():
+            content = arguments.content.encode()
+            workspace.write(arguments.path, content)
+            return f"wrote {len(content)} bytes to {arguments.path}"
+        case Edit():
+            content = workspace.read(arguments.path)
+            workspace.write(arguments.path, _edited(content, arguments))
+            return f"edited {arguments.path}"
 
 
 def _read_arguments(call: ToolCall) -> Arguments:

@@ -52,6 +52,19 @@ def parse_host_address(host: str) -> IPv4Address | IPv6Address | None:
     return None
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine itself: a loopback address, or a name that always stands for one.
+
+    Raises:
+        ValueError: an address in any but the usual form.
+
+    """
+    address = parse_host_address(host)
+    if address is None:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback
+
+
 async def resolve_host(host: str, port: int) -> Sequence[str]:
     """Ask this machine's resolver, as git will."""
     return [str(found[4][0]) for found in await anyio.getaddrinfo(host, port, type=SOCK_STREAM)]

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
+from agent_image.gateway.plan import Patience
 from service import errors
 from service.db.availability import is_unavailable, outlast
 from service.db.claims import Claim, ClaimRepository
@@ -26,10 +27,12 @@ from service.engine import Engine
 from service.eventlog import EventLog
 from service.execute import Execution
 from service.image_ref import ImageRefError, check_image
+from service.providers import Providers
 from service.repo_url import AllowEntry, parse_allow
 from service.routes.health import health
 from service.routes.host import this_machine
 from service.routes.runs import RunController
+from service.rules import Rules, read_prices
 from service.settings import Settings, SettingsError
 
 _BODY_LIMIT = 10 << 20
@@ -37,7 +40,7 @@ _MIGRATED_S = 2.0
 """Seconds that the start waits for the tables, before it goes on without: Postgres may be away for long."""
 
 
-def create_app(settings: Settings, database: AsyncEngine, engine: Engine) -> Litestar:
+def create_app(settings: Settings, database: AsyncEngine, engine: Engine, providers: Providers) -> Litestar:
     """Wire the service; everything it talks to is passed in.
 
     Raises:
@@ -46,15 +49,18 @@ def create_app(settings: Settings, database: AsyncEngine, engine: Engine) -> Lit
     """
     sessions = async_sessionmaker(database, expire_on_commit=False)
     claims, log = ClaimRepository(sessions), EventLog(sessions)
-    allow = _allow(settings)
+    rules = Rules(settings=settings, allow=_allow(settings), providers=providers, prices=read_prices(settings))
     migrated = anyio.Event()
     from_database = partial(_from_database, migrated)
 
     def start(claim: Claim) -> Execution:
         return Execution(
             claim,
-            allow=allow,
+            allow=rules.allow,
             engine=engine,
+            providers=providers,
+            prices=rules.prices,
+            patience=Patience(longest_wait_s=settings.llm_max_wait),
             claims=claims,
             log=log,
             clone_timeout_s=settings.clone_timeout,
@@ -75,7 +81,8 @@ def create_app(settings: Settings, database: AsyncEngine, engine: Engine) -> Lit
 
     parts = {
         "settings": settings,
-        "allow": allow,
+        "rules": rules,
+        "providers": providers,
         "database": database,
         "engine": engine,
         "runs": RunRepository(sessions),

@@ -17,6 +17,7 @@ from service.db.connect import connected
 from service.demo.demo import DemoError, run_demo
 from service.engine.dagger import DaggerEngine
 from service.engine.dagger_session import client_environ
+from service.providers import read_providers
 from service.serving import ServeError, serving
 from service.settings import Settings, SettingsError, superseded
 
@@ -58,6 +59,7 @@ def demo(*, keep: bool) -> None:
 
 async def _serve(overrides: dict[str, str]) -> None:
     settings = Settings.from_environ({**os.environ, **overrides})
+    providers = read_providers(settings)
     set_up_logging(logging.DEBUG if settings.debug else logging.INFO)
     for name, reason in superseded().items():
         logger.warning("variable ignored", name=name, reason=reason)
@@ -65,7 +67,7 @@ async def _serve(overrides: dict[str, str]) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with (
             connected(settings.database_url) as database,
-            serving(create_app(settings, database, engine), settings.port) as url,
+            serving(create_app(settings, database, engine, providers), settings.port) as url,
         ):
             logger.info("serving", url=url, docs=f"{url}/docs", authentication="none: this machine only")
             health = await engine.health()

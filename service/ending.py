@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from agent_image.events import EXIT_STATUS, Outcome
+from agent_image.events import EXIT_STATUS, CallFailed, Outcome
 from service.run import State, run_state
 from service.tally import Tally
+from service.usage import Usage
 
 _STATES = {
     Outcome.SUBMITTED: State.SUCCEEDED,
@@ -31,13 +32,18 @@ class Ending(Struct, frozen=True, kw_only=True):
     exit: int | None = None
     seconds: float | None = None
     patch: bytes | None = None
+    usage: Usage | None = None
+    """What its model calls took; None where it has no models to ask."""
 
     def __post_init__(self) -> None:
         force_setattr(self, "detail", self.detail.replace("\0", "\N{REPLACEMENT CHARACTER}"))
 
 
-def variation_ending(tally: Tally, exit_status: int) -> Ending:
-    """What a variation's harness said of itself, as far as its exit status bears it out."""
+def variation_ending(tally: Tally, exit_status: int, failed: CallFailed | None = None) -> Ending:
+    """What a variation's harness said of itself, as far as its exit status bears it out.
+
+    `failed` is why its last model call came to nothing, if it did: then that is why it gave up.
+    """
     finished = tally.finished
     if exit_status in _SIGNALS:
         detail = f"the container was killed by signal {exit_status - _SIGNALS.start}"
@@ -49,8 +55,11 @@ def variation_ending(tally: Tally, exit_status: int) -> Ending:
         detail = f"the harness ended with status {exit_status} and without a word"
         return Ending(state=State.FAILED, code="agent.crashed", detail=detail, exit=exit_status)
     state = _STATES[finished.outcome]
-    code = "" if state is State.SUCCEEDED else f"agent.{finished.outcome}"
-    return Ending(state=state, code=code, detail=finished.reason, exit=exit_status, seconds=finished.seconds)
+    code, detail = finished.code or f"agent.{finished.outcome}", finished.reason
+    if failed is not None and state is State.FAILED:
+        code, detail = failed.code, f"{failed.reason}; {detail}" if failed.reason not in detail else detail
+    code = "" if state is State.SUCCEEDED else code
+    return Ending(state=state, code=code, detail=detail, exit=exit_status, seconds=finished.seconds)
 
 
 def run_ending(endings: Sequence[Ending], stopped: Ending | None) -> Ending:

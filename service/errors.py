@@ -8,6 +8,7 @@ ServiceError
 └── UnavailableError        503  postgres.unavailable, engine.unavailable; says when to try again
 EngineError                      what a run ends with, never an HTTP status
 ├── PrepareError                 the clone, the image or the setup failed: the run fails with this code
+├── ModelError                   a model cannot be asked: model.unknown, llm.no_key; in a request, 422
 ├── PatchError                   the patch of one variation could not be made
 └── EngineLostError              the engine went away: the run is lost
 """
@@ -78,6 +79,10 @@ class EngineError(Exception):
 
 class PrepareError(EngineError):
     """`code` is one of `clone.*`, `image.*`, `setup.*`."""
+
+
+class ModelError(EngineError):
+    """`code` is one of `model.unknown`, `llm.no_key`."""
 
 
 class PatchError(EngineError):

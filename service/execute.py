@@ -5,18 +5,25 @@ The engine yields, this writes, streams read: nothing calls back.
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from typing import Literal
 
 import anyio
+import msgspec
 from msgspec import structs
 
 from agent_image.events import decode_line
+from agent_image.gateway.plan import Patience
+from agent_image.gateway.prices import PriceList
 from service import frames
 from service.db.claims import Claim, ClaimRepository
 from service.ending import Ending, variation_ending
-from service.engine import Ended, Engine, Line, Prepared, Producer, Sandbox, SandboxSpec, Task
+from service.engine import Ended, Engine, Line, Models, Prepared, Sandbox, SandboxSpec, Task
 from service.errors import EngineError, EngineLostError, PatchError, PrepareError
 from service.eventlog import EventLog
+from service.gateway import models_asked, models_of
+from service.providers import Providers
 from service.record import Record
+from service.relay import Relay
 from service.repo_url import AllowEntry, RepoUrlError, parse_repo_url
 from service.run import State
 from service.tally import Tally
@@ -37,6 +44,9 @@ class Execution:
         *,
         allow: Sequence[AllowEntry],
         engine: Engine,
+        providers: Providers,
+        prices: PriceList,
+        patience: Patience,
         claims: ClaimRepository,
         log: EventLog,
         clone_timeout_s: float,
@@ -45,7 +55,11 @@ class Execution:
         self._claim = claim
         self._spec = claim.spec
         self._engine = engine
+        self._providers = providers
+        self._prices = prices
+        self._patience = patience
         self._record = Record(claim, claims, log)
+        self._relay = Relay(None, self._record, self._stop)
         self._allow = allow
         self._clone_timeout_s = clone_timeout_s
         self._setup_timeout_s = setup_timeout_s
@@ -55,7 +69,10 @@ class Execution:
 
     def cancel(self) -> None:
         """End the run early, because somebody asked; `run` returns when its containers are gone."""
-        self._stopped = Ending(state=State.CANCELLED)
+        self._stop(Ending(state=State.CANCELLED))
+
+    def _stop(self, ending: Ending) -> None:
+        self._stopped = ending
         self._work.cancel()
 
     async def run(self) -> None:
@@ -75,14 +92,17 @@ class Execution:
                 raise
             finally:
                 with anyio.move_on_after(_FINISH_S, shield=True):
-                    await self._record.end(self._stopped)
+                    await self._record.end(self._stopped, self._relay.usage)
                 self._record.writer.stop()
 
     async def _drive(self) -> None:
         await self._record.start()
         try:
-            async with self._engine.open(self._sandbox_spec()) as sandbox:
+            models = await models_of(self._spec, self._providers, self._prices, self._patience)
+            relay = self._relay = Relay(models, self._record, self._stop)
+            async with self._engine.open(self._sandbox_spec(models)) as sandbox, relay.at_work(sandbox):
                 await self._prepare(sandbox)
+                await relay.serving()
                 async with anyio.create_task_group() as variations:
                     for index in range(self._spec.variations):
                         variations.start_soon(self._vary, sandbox, index)
@@ -92,7 +112,7 @@ class Execution:
         except EngineError as error:
             self._stopped = Ending(state=State.FAILED, code=error.code, detail=str(error))
 
-    def _sandbox_spec(self) -> SandboxSpec:
+    def _sandbox_spec(self, models: Models | None) -> SandboxSpec:
         try:
             url = parse_repo_url(self._spec.repo_url, self._allow)
         except RepoUrlError as error:  # the operator's rules have changed since the request
@@ -105,6 +125,7 @@ class Execution:
             image=self._spec.image,
             clone_timeout_s=self._clone_timeout_s,
             setup_timeout_s=self._setup_timeout_s,
+            models=models,
         )
 
     async def _prepare(self, sandbox: Sandbox) -> None:
@@ -128,19 +149,27 @@ class Execution:
             ending = Ending(state=State.LOST, code=error.code, detail=str(error))
         except EngineError as error:
             ending = Ending(state=State.FAILED, code=error.code, detail=str(error))
-        await self._record.end_variation(index, ending)
+        await self._record.end_variation(index, structs.replace(ending, usage=self._relay.usage(index)))
+
+    def _task(self, index: int) -> Task:
+        assignment = self._spec.agents[index]
+        model = models_asked(self._spec, self._providers).get(index)
+        servers = self._spec.mcp_servers
+        return Task(
+            prompt=self._spec.prompt_of(index),
+            agent=assignment.agent,
+            model=assignment.model if model is None else model.name,
+            wire=None if model is None else model.provider.wire,
+            temperature=assignment.temperature,
+            command=assignment.command,
+            mcp=msgspec.json.encode(servers).decode() if servers else "",
+            timeout_s=self._spec.timeout_s,
+        )
 
     async def _work_on(self, sandbox: Sandbox, index: int) -> Ending:
         """Let the agent work, and take its patch."""
         tally, exit_status, has_begun = Tally(), 0, False
-        task = Task(
-            prompt=self._spec.prompt,
-            agent=self._spec.agent,
-            model=self._spec.model,
-            command=self._spec.command,
-            timeout_s=self._spec.timeout_s,
-        )
-        async with aclosing(sandbox.vary(index, task)) as items:
+        async with aclosing(sandbox.vary(index, self._task(index))) as items:
             async for item in items:
                 if isinstance(item, Ended):
                     exit_status = item.exit
@@ -150,7 +179,8 @@ class Execution:
                     await self._record.move(index, State.RUNNING)
                 await self._add_line(tally, index, item)
         await self._complete(sandbox, tally, index)
-        ending = variation_ending(tally, exit_status)
+        await self._relay.catch_up(sandbox)
+        ending = variation_ending(tally, exit_status, self._relay.failure(index))
         try:
             return structs.replace(ending, patch=await sandbox.patch(index))
         except PatchError as error:
@@ -158,7 +188,7 @@ class Execution:
                 return structs.replace(ending, state=State.FAILED, code=error.code, detail=str(error))
             return ending
 
-    async def _complete(self, sandbox: Sandbox, tally: Tally, producer: Producer) -> None:
+    async def _complete(self, sandbox: Sandbox, tally: Tally, producer: Literal["setup"] | int) -> None:
         """Where an event is missing among the live ones, take it from the final output: late at worst, never lost."""
         if tally.is_complete:
             return

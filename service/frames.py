@@ -20,6 +20,7 @@ from msgspec import Struct
 from agent_image import events
 from service.ending import Ending
 from service.run import State
+from service.usage import Usage
 
 
 class FrameName(StrEnum):
@@ -44,6 +45,8 @@ class StateChanged(Struct, frozen=True, kw_only=True, tag_field="kind", tag="sta
     exit: int | None = None
     seconds: float | None = None
     patch_bytes: int | None = None
+    usage: Usage | None = None
+    """What the variation's model calls took; None where it asked no provider."""
 
 
 def state_changed(ending: Ending) -> StateChanged:
@@ -54,6 +57,7 @@ def state_changed(ending: Ending) -> StateChanged:
         exit=ending.exit,
         seconds=ending.seconds,
         patch_bytes=None if ending.patch is None else len(ending.patch),
+        usage=ending.usage,
     )
 
 

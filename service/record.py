@@ -1,7 +1,10 @@
 """What is written of one run while it goes on: states, as compare-and-set, and the log, in the order of events."""
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+
+from msgspec import structs
 
 from agent_image.events import Event
 from service import frames
@@ -12,6 +15,7 @@ from service.eventlog import EventLog
 from service.frames import Entry, FrameName, StateChanged, state_changed
 from service.logwriter import LogWriter
 from service.run import State
+from service.usage import Usage
 
 
 class Record:
@@ -50,13 +54,14 @@ class Record:
         self._endings[index] = ending
         await self._say(state_changed(ending), variation_id=index, name=FrameName.AGENT_COMPLETE)
 
-    async def end(self, stopped: Ending | None) -> None:
+    async def end(self, stopped: Ending | None, usage: Callable[[int], Usage | None]) -> None:
         """End what has not ended, then the run; `stopped` is why its work did not come to its end, if it did not."""
         for index in self._endings.keys() ^ set(range(self._claim.spec.variations)):
             assert stopped is not None, "the work comes to its end when every variation has"
             # What had no part in the run's failure did not fail.
             failed = stopped.state is State.FAILED
-            await self.end_variation(index, Ending(state=State.CANCELLED) if failed else stopped)
+            ending = Ending(state=State.CANCELLED) if failed else stopped
+            await self.end_variation(index, structs.replace(ending, usage=usage(index)))
         ending = run_ending([self._endings[index] for index in sorted(self._endings)], stopped)
         entry = Entry(name=FrameName.RUN_COMPLETE, variation_id=None, event=state_changed(ending), time=frames.now())
         await self.writer.end(entry, ending)

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import anyio
 import msgspec
 
-from service.address import Resolve, is_global, parse_host_address, resolve_host
+from service.address import Resolve, is_global, is_loopback, parse_host_address, resolve_host
 from service.invisible import has_invisible
 
 DEFAULT_PORTS = {"https": 443, "http": 80, "git": 9418}
@@ -67,8 +67,7 @@ class RepoUrl(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_this_machine(self) -> bool:
         """True for a loopback address and for `localhost`, which only a trusted URL can have."""
-        address = parse_host_address(self.host)
-        return _is_localhost(self.host) if address is None else address.is_loopback
+        return is_loopback(self.host)
 
 
 class AllowEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,14 +200,10 @@ def _check_host(url: RepoUrl, entries: Sequence[AllowEntry]) -> None:
     if all(entry.host for entry in entries):
         raise RepoUrlError("repo_url.host", f"repositories of {url.host} at this port and path are not allowed here")
     address = parse_host_address(url.host)
-    if _is_localhost(url.host) or (address is not None and not is_global(str(address))):
+    if is_loopback(url.host) or (address is not None and not is_global(str(address))):
         raise RepoUrlError("repo_url.address", f"{url.host} is not on the public internet")
     if url.port != DEFAULT_PORTS[url.scheme]:
         raise RepoUrlError("repo_url.port", f"port {url.port} is not allowed for {url.scheme}://")
-
-
-def _is_localhost(host: str) -> bool:
-    return host == "localhost" or host.endswith(".localhost")
 
 
 def _check_path(path: str) -> str:

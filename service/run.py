@@ -1,4 +1,4 @@
-"""What crosses HTTP about runs: the request, the views, and the states with their rules."""
+"""A run: its states with their rules, what is stored of it, and how it is shown."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -6,7 +6,9 @@ from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta, Struct
+
+from service.usage import Usage
 
 
 class State(StrEnum):
@@ -36,46 +38,52 @@ def run_state(variations: Collection[State], *, cancelled: bool) -> State:
     return State.TIMED_OUT if set(variations) == {State.TIMED_OUT} else State.FAILED
 
 
-Agent = Literal["builtin", "command"]
+Agent = Literal["builtin", "claude-code", "codex", "command"]
 
-_Line = Annotated[str, Meta(min_length=1, max_length=10_000)]
-
-
-class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """The first AIdeator's `agent_config`; the built-in models of this version have no temperature to set."""
-
-    model: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
-    temperature: Annotated[float, Meta(ge=0, le=2)] | UnsetType = UNSET
+SCRIPTED = "scripted"
+"""The model that plays written turns: it needs no provider, and only `builtin` agents ask it."""
 
 
-class RunRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of `POST /api/v1/runs`."""
+class Assignment(Struct, frozen=True, kw_only=True):
+    """What one variation of a run has to itself."""
 
-    prompt: Annotated[str, Meta(min_length=1, max_length=100_000)]
-    """What the agents are asked to do; they get exactly this."""
-    repo_url: Annotated[str, Meta(max_length=2_000)] | UnsetType = UNSET
-    """Which git repository; required, by this name or as `github_url`."""
-    github_url: Annotated[str, Meta(max_length=2_000)] | UnsetType = UNSET
-    """Another name of `repo_url`, from the first AIdeator."""
-    ref: Annotated[str, Meta(max_length=255)] = ""
-    """Branch, tag or commit; empty for the remote's HEAD."""
-    variations: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
-    """How many agents work side by side; 3, or `MAX_VARIATIONS` where that is less."""
     agent: Agent = "builtin"
-    model: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
-    """What a `builtin` agent asks; `scripted` needs no key."""
-    agent_config: AgentConfig | UnsetType = UNSET
-    """Another place for `model`, from the first AIdeator."""
-    use_claude_code: bool = False
-    """From the first AIdeator; false is accepted."""
-    command: Annotated[str, Meta(max_length=100_000)] = ""
-    """The command line of the agent `command`, run by `sh -c`; it finds the prompt in `$PROMPT`."""
-    setup: Annotated[list[_Line], Meta(max_length=50)] = []
-    """Shell commands run once, before the agents, on the clone that they share."""
-    image: Annotated[str, Meta(max_length=300)] | UnsetType = UNSET
-    """The container image; `AGENT_CONTAINER_IMAGE` by default."""
-    timeout_s: Annotated[float, Meta(gt=0, le=86_400)] | UnsetType = UNSET
-    """Seconds until an agent is stopped; `AGENT_TIMEOUT` by default."""
+    model: str = SCRIPTED
+    """`provider/name`, or `SCRIPTED`; empty for an agent `command` that asks none."""
+    temperature: float | None = None
+    """None leaves it to the provider."""
+    prompt_suffix: str = ""
+    """Stands after the run's prompt, an empty line between them."""
+    command: str = ""
+    """The command line of an agent `command`."""
+
+    @property
+    def asks_a_provider(self) -> bool:
+        return self.model not in {"", SCRIPTED}
+
+
+class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the model calls of a run may come to, all variations together; at least one of the three is set."""
+
+    usd: Annotated[float, Meta(gt=0, le=1_000_000)] | None = None
+    tokens: Annotated[int, Meta(ge=1, le=10**15)] | None = None
+    """Input, output and both cache counts, added up."""
+    calls: Annotated[int, Meta(ge=1, le=10**9)] | None = None
+    reserve: Annotated[float, Meta(ge=0, le=0.9)] = 0.0
+    """The fraction that the agents do not get: it is kept for judging what they made."""
+
+
+class McpServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A server of tools for the agents; exactly one of `command`, `url` and `serve` is set."""
+
+    command: Annotated[list[str], Meta(max_length=100)] = []
+    """A program of the container and its arguments, which speaks MCP on stdin and stdout."""
+    env: Annotated[dict[str, str], Meta(max_length=100)] = {}
+    """Variables for `command`; a view has their names alone."""
+    url: Annotated[str, Meta(max_length=2_000)] = ""
+    """`http://` or `https://`: a server that speaks streamable HTTP."""
+    serve: Literal["files", "git", ""] = ""
+    """A server of our own, on the repository."""
 
 
 class RunSpec(Struct, frozen=True, kw_only=True):
@@ -84,13 +92,22 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     repo_url: str
     ref: str
     prompt: str
-    variations: int
-    agent: Agent
-    model: str
-    command: str
     setup: list[str]
     image: str
     timeout_s: float
+    agents: list[Assignment]
+    """One for each variation, in their order."""
+    budget: Budget | None = None
+    mcp_servers: dict[str, McpServer] = {}
+
+    @property
+    def variations(self) -> int:
+        return len(self.agents)
+
+    def prompt_of(self, index: int) -> str:
+        """Return what the agent of variation `index` is asked to do."""
+        suffix = self.agents[index].prompt_suffix
+        return f"{self.prompt}\n\n{suffix}" if suffix else self.prompt
 
 
 class Accepted(Struct, frozen=True):
@@ -104,6 +121,12 @@ class Accepted(Struct, frozen=True):
 class VariationView(Struct, frozen=True, kw_only=True):
     variation_id: int
     state: State
+    agent: str
+    model: str
+    """`provider/name`, or `scripted`; empty where none is asked."""
+    temperature: float | None
+    prompt_suffix: str
+    command: str
     exit: int | None
     """The harness's exit status, 128 + N if signal N killed it; null until it ended, or if nobody saw it end."""
     seconds: float | None
@@ -116,6 +139,8 @@ class VariationView(Struct, frozen=True, kw_only=True):
     """Size of the patch; null where there is none, 0 where the agent changed nothing."""
     no_changes: bool
     patch_url: str | None
+    usage: Usage | None
+    """What its model calls took; null where no provider was asked, and until it ended."""
 
 
 class RunView(Struct, frozen=True, kw_only=True):
@@ -128,13 +153,15 @@ class RunView(Struct, frozen=True, kw_only=True):
     commit: str
     """What `ref` was when the run began; empty until then."""
     prompt: str
-    agent: str
-    model: str
-    command: str
     setup: list[str]
     image: str
     timeout_s: float
+    budget: Budget | None
+    mcp_servers: dict[str, McpServer]
+    """As in the request, without the values of `env`."""
     variations: list[VariationView]
+    usage: Usage | None
+    """The variations' together; null where none has any."""
     selected: int | None
     """The variation that a person chose; null if nobody did."""
     created_at: datetime

@@ -47,6 +47,24 @@ class Settings(Struct, frozen=True, kw_only=True, rename=str.upper):
     """Seconds until image and setup commands together are given up."""
     heartbeat: Annotated[float, Meta(gt=0, le=60)] = 10.0
     """Seconds between a stream's signs of life."""
+    anthropic_base_url: str = ""
+    """Where the provider `anthropic` is; empty for the public API."""
+    openai_base_url: str = ""
+    """Where the provider `openai` is, or what is compatible with it; empty for the public API."""
+    gpt_oss_url: str = ""
+    """Where the provider `gpt-oss` is: a server of your own, compatible with OpenAI's; empty for none."""
+    providers_file: str = ""
+    """More about providers, in TOML; `providers.toml` where that is there."""
+    claude_code_model: str = "anthropic/claude-sonnet-5-5"
+    """What an agent `claude-code` asks, where the request does not say."""
+    codex_model: str = "openai/gpt-6.1-sol"
+    """What an agent `codex` asks, where the request does not say."""
+    prices_file: str = ""
+    """Prices of models, in JSON, which go before the bundled ones."""
+    budget_usd: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
+    """The most US dollars that a run's model calls may cost; 0 for no limit."""
+    llm_max_wait: Annotated[float, Meta(gt=0, le=86_400)] = 300.0
+    """Seconds; a provider that asks for a longer wait is taken to refuse."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ, *, folder: Path = Path()) -> Self:
@@ -56,7 +74,7 @@ class Settings(Struct, frozen=True, kw_only=True, rename=str.upper):
             SettingsError: a value is not what its variable takes.
 
         """
-        values = {**read_env_file(folder / ".env"), **environ}
+        values = with_env_file(environ, folder)
         known = {field.encode_name for field in msgspec.structs.fields(cls)}
         try:
             settings = msgspec.convert({name: values[name] for name in known & values.keys()}, cls, strict=False)
@@ -75,6 +93,11 @@ class Settings(Struct, frozen=True, kw_only=True, rename=str.upper):
 def superseded(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variables of earlier versions that are set and mean nothing now, each with its reason."""
     return {name: reason for name, reason in _SUPERSEDED.items() if name in environ}
+
+
+def with_env_file(environ: Mapping[str, str], folder: Path = Path()) -> dict[str, str]:
+    """`environ`, with those variables of `folder/.env` that it does not set."""
+    return {**read_env_file(folder / ".env"), **environ}
 
 
 def read_env_file(path: Path) -> dict[str, str]:

@@ -13,13 +13,17 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import anyio
 from anyio import to_thread
+from msgspec import structs
 
-from service.engine import Capabilities, Ended, Health, Line, Prepared, Producer, SandboxSpec, Task
-from service.errors import EngineLostError, PatchError, PrepareError
+import aideator.variation
+from service.engine import Capabilities, Ended, Health, Line, Prepared, Producer, SandboxSpec, Serving, Task
+from service.errors import EngineError, EngineLostError, PatchError, PrepareError
 from service.frames import now
+from tests.child_gateway import ChildGateway
 
 _ROOT = Path(__file__).parents[1]
 _HARNESS = [sys.executable, "-P", "-m", "agent_image"]
@@ -63,6 +67,11 @@ class ProcessEngine:
         for sandbox in self._sandboxes:
             await sandbox.lose()
 
+    def kill_gateways(self) -> None:
+        """End the gateways of all runs, though nobody asked."""
+        for sandbox in self._sandboxes:
+            sandbox.kill_gateway()
+
     @asynccontextmanager
     async def open(self, spec: SandboxSpec) -> AsyncGenerator["ProcessSandbox"]:
         if self.down:
@@ -88,6 +97,25 @@ class ProcessSandbox:
         self._printed: dict[Producer, list[bytes]] = {}
         self._killed: set[int] = set()
         self._is_lost = False
+        self._gateway: ChildGateway | None = None
+
+    async def relay(self) -> AsyncGenerator[Line | Serving]:
+        assert self._spec.models is not None
+        async with ChildGateway(self._spec.models, self._folder).running() as gateway:
+            self._gateway = gateway
+            yield Serving()
+            async for line in gateway.lines():
+                yield Line("gateway", line, now())
+        if not gateway.was_told_to_end:
+            raise EngineError("gateway.failed", "it ended")
+
+    def kill_gateway(self) -> None:
+        if self._gateway is not None:
+            self._gateway.kill()
+
+    async def end_relay(self) -> None:
+        if self._gateway is not None:
+            self._gateway.end()
 
     async def prepare(self) -> AsyncGenerator[Line | Prepared]:
         commit = await to_thread.run_sync(self._clone, abandon_on_cancel=True)
@@ -106,15 +134,26 @@ class ProcessSandbox:
     async def vary(self, index: int, task: Task) -> AsyncGenerator[Line | Ended]:
         tree = str(index)
         await self._copy("workspace", tree)
-        arguments = [f"--agent={task.agent}", f"--model={task.model}", f"--prompt={task.prompt}"]
-        arguments += [f"--timeout={task.timeout_s:g}", *([f"--command={task.command}"] if task.command else [])]
-        async with aclosing(self._run(index, tree, arguments, {"VARIATION_ID": tree})) as items:
-            async for item in items:
-                if isinstance(item, Ended) and item.exit >= _KILLED:
-                    self._killed.add(index)
-                yield item
+        fields: dict[str, Any] = structs.asdict(task)
+        fields["wire"] = task.wire or ""
+        asked = aideator.variation.Task(run_id=str(self._spec.run_id), index=index, **fields)
+        environ = {"VARIATION_ID": tree}
+        if self._gateway is not None:
+            environ |= self._gateway.environ(index)
+        try:
+            async with aclosing(self._run(index, tree, aideator.variation.arguments(asked), environ)) as items:
+                async for item in items:
+                    if isinstance(item, Ended) and item.exit >= _KILLED:
+                        self._killed.add(index)
+                    yield item
+        finally:
+            if self._gateway is not None:
+                with anyio.CancelScope(shield=True):
+                    await self._gateway.retire(index)
 
     async def final_output(self, producer: Producer) -> list[bytes]:
+        if producer == "gateway":
+            return [] if self._gateway is None else await self._gateway.ledger()
         return self._printed.get(producer, [])
 
     async def patch(self, index: int) -> bytes:

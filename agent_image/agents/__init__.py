@@ -6,7 +6,9 @@ One file an agent. What it needs besides the harness stands in `<its name>.txt` 
 
 from typing import Literal
 
-from agent_image.agents import builtin, command, setup
+from agent_image.agents import builtin, command, command_line, setup
+from agent_image.agents.claude_code import ClaudeCode
+from agent_image.agents.codex import Codex
 from agent_image.emitter import Emitter
 from agent_image.result import Ended
 from agent_image.shell import Shell
@@ -22,6 +24,10 @@ async def run_agent(task: Task, shell: Shell, emitter: Emitter) -> Ended:
             return await builtin.work(task, shell, emitter)
         case AgentKind.COMMAND:
             return await command.work(task, shell)
+        case AgentKind.CLAUDE_CODE:
+            return await command_line.work(ClaudeCode, task, shell, emitter)
+        case AgentKind.CODEX:
+            return await command_line.work(Codex, task, shell, emitter)
 
 
 def agent_name(task: Task) -> AgentKind | Literal["setup"]:
@@ -30,4 +36,4 @@ def agent_name(task: Task) -> AgentKind | Literal["setup"]:
 
 def model_name(task: Task) -> str:
     """Return what the agent asks; nothing for those that have no model, or one that nobody here knows."""
-    return task.model if agent_name(task) == AgentKind.BUILTIN else ""
+    return "" if agent_name(task) in {"setup", AgentKind.COMMAND} else task.model

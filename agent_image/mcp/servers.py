@@ -11,7 +11,7 @@ _CMDLINE = Path("/proc/self/cmdline")
 
 
 class ServersError(Exception):
-    """The text names no servers; the message is for people."""
+    """The text names no servers, or one of them cannot be used; the message is for people."""
 
 
 class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -25,6 +25,14 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     """A server that is reached by streamable HTTP."""
     serve: Literal["files", "git", ""] = ""
     """A server of our own, on the repository."""
+
+
+class Patience(Struct, frozen=True, kw_only=True):
+    """How long a server may take, in seconds."""
+
+    start_s: float = 30.0
+    """Until it has listed its tools."""
+    call_s: float = 60.0
 
 
 def read_servers(text: str) -> dict[str, Server]:

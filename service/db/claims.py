@@ -6,7 +6,7 @@ this machine does not matter; the fence grows with each claim, so an owner that 
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from service.db.models import RunRow, VariationRow
 from service.ending import Ending
-from service.run import OPEN, Agent, RunSpec, State
+from service.run import OPEN, Assignment, RunSpec, State
 
 LEASE = timedelta(seconds=15)
 """How long a run is a dispatcher's without a renewal."""
@@ -90,6 +90,7 @@ class ClaimRepository:
                 seconds=ending.seconds,
                 patch=ending.patch,
                 patch_bytes=None if ending.patch is None else len(ending.patch),
+                usage=ending.usage,
             )
             .returning(VariationRow.index)
         )
@@ -126,13 +127,12 @@ def _claim(row: RunRow) -> Claim:
         repo_url=row.repo_url,
         ref=row.ref,
         prompt=row.prompt,
-        variations=len(row.variations),
-        agent=cast("Agent", row.agent),
-        model=row.model,
-        command=row.command,
         setup=row.setup,
         image=row.image,
         timeout_s=row.timeout_s,
+        agents=[_assignment(each) for each in row.variations],
+        budget=row.budget,
+        mcp_servers=row.mcp_servers,
     )
     return Claim(
         run_id=row.id,
@@ -140,4 +140,14 @@ def _claim(row: RunRow) -> Claim:
         last_seq=row.last_seq,
         cancel_requested=row.cancel_requested_at is not None,
         spec=spec,
+    )
+
+
+def _assignment(row: VariationRow) -> Assignment:
+    return Assignment(
+        agent=row.agent,
+        model=row.model,
+        temperature=row.temperature,
+        prompt_suffix=row.prompt_suffix,
+        command=row.command,
     )

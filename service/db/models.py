@@ -6,15 +6,35 @@ from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Enum, ForeignKey, Index, LargeBinary, MetaData, Text, func
-from sqlalchemy.dialects.postgresql import ARRAY
+import msgspec
+from sqlalchemy import BigInteger, DateTime, Dialect, Enum, ForeignKey, Index, LargeBinary, MetaData, Text, func
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeDecorator
 
-from service.run import State
+from service.run import Agent, Budget, McpServer, State
+from service.usage import Usage
 
 
 def _values(words: type[StrEnum]) -> Sequence[str]:
     return [word.value for word in words]
+
+
+class AsJson(TypeDecorator[Any]):
+    """A column of JSON that holds values of `kind`; None is NULL."""
+
+    impl = JSONB(none_as_null=True)
+    cache_ok = True
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002
+        return msgspec.to_builtins(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002
+        return None if value is None else msgspec.convert(value, self.kind)
 
 
 class Base(DeclarativeBase):
@@ -30,6 +50,10 @@ class Base(DeclarativeBase):
         datetime: DateTime(timezone=True),
         str: Text,
         bytes: LargeBinary,
+        Agent: Text,
+        Budget: AsJson(Budget),
+        dict[str, McpServer]: AsJson(dict[str, McpServer]),
+        Usage: AsJson(Usage),
         State: Enum(State, native_enum=False, length=16, values_callable=_values, create_constraint=False),
     }
 
@@ -49,12 +73,11 @@ class RunRow(Base):
     ref: Mapped[str]
     commit: Mapped[str] = mapped_column(default="")
     prompt: Mapped[str]
-    agent: Mapped[str]
-    model: Mapped[str]
-    command: Mapped[str]
     setup: Mapped[list[str]] = mapped_column(ARRAY(Text))
     image: Mapped[str]
     timeout_s: Mapped[float]
+    budget: Mapped[Budget | None]
+    mcp_servers: Mapped[dict[str, McpServer]]
     selected: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
@@ -78,6 +101,11 @@ class VariationRow(Base):
 
     run_id: Mapped[UUID] = mapped_column(ForeignKey(RunRow.id, ondelete="CASCADE"), primary_key=True)
     index: Mapped[int] = mapped_column(primary_key=True)
+    agent: Mapped[Agent]
+    model: Mapped[str]
+    temperature: Mapped[float | None]
+    prompt_suffix: Mapped[str]
+    command: Mapped[str]
     state: Mapped[State] = mapped_column(default=State.QUEUED)
     exit: Mapped[int | None]
     seconds: Mapped[float | None]
@@ -85,6 +113,7 @@ class VariationRow(Base):
     detail: Mapped[str] = mapped_column(default="")
     patch: Mapped[bytes | None] = mapped_column(deferred=True)
     patch_bytes: Mapped[int | None]
+    usage: Mapped[Usage | None]
 
 
 class SegmentRow(Base):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
+from msgspec.structs import asdict, replace
 from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import undefer
@@ -12,6 +13,7 @@ from service.errors import ConflictError, NotFoundError
 from service.run import (
     ENDED,
     OPEN,
+    McpServer,
     RunSpec,
     RunView,
     State,
@@ -20,6 +22,7 @@ from service.run import (
     status_url,
     stream_url,
 )
+from service.usage import total
 
 
 class RunRepository:
@@ -33,13 +36,12 @@ class RunRepository:
             repo_url=spec.repo_url,
             ref=spec.ref,
             prompt=spec.prompt,
-            agent=spec.agent,
-            model=spec.model,
-            command=spec.command,
             setup=spec.setup,
             image=spec.image,
             timeout_s=spec.timeout_s,
-            variations=[VariationRow(index=index) for index in range(spec.variations)],
+            budget=spec.budget,
+            mcp_servers=spec.mcp_servers,
+            variations=[VariationRow(index=index, **asdict(each)) for index, each in enumerate(spec.agents)],
         )
         async with self._sessions.begin() as session:
             session.add(row)
@@ -108,6 +110,7 @@ def _variation(run: RunView, index: int) -> VariationView:
 
 
 def _view(row: RunRow) -> RunView:
+    usages = [each.usage for each in row.variations if each.usage]
     return RunView(
         run_id=row.id,
         state=row.state,
@@ -117,13 +120,13 @@ def _view(row: RunRow) -> RunView:
         ref=row.ref,
         commit=row.commit,
         prompt=row.prompt,
-        agent=row.agent,
-        model=row.model,
-        command=row.command,
         setup=row.setup,
         image=row.image,
         timeout_s=row.timeout_s,
+        budget=row.budget,
+        mcp_servers={name: _without_values(server) for name, server in row.mcp_servers.items()},
         variations=[_variation_view(each) for each in row.variations],
+        usage=total(usages) if usages else None,
         selected=row.selected,
         created_at=row.created_at,
         started_at=row.started_at,
@@ -133,10 +136,20 @@ def _view(row: RunRow) -> RunView:
     )
 
 
+def _without_values(server: McpServer) -> McpServer:
+    """Leave out what may be secret: whoever may see a run need not be who started it."""
+    return replace(server, env=dict.fromkeys(server.env, "***"))
+
+
 def _variation_view(row: VariationRow) -> VariationView:
     return VariationView(
         variation_id=row.index,
         state=row.state,
+        agent=row.agent,
+        model=row.model,
+        temperature=row.temperature,
+        prompt_suffix=row.prompt_suffix,
+        command=row.command,
         exit=row.exit,
         seconds=row.seconds,
         code=row.code,
@@ -144,4 +157,5 @@ def _variation_view(row: VariationRow) -> VariationView:
         patch_bytes=row.patch_bytes,
         no_changes=row.state is State.SUCCEEDED and row.patch_bytes == 0,
         patch_url=None if row.patch_bytes is None else patch_url(row.run_id, row.index),
+        usage=row.usage,
     )

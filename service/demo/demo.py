@@ -23,6 +23,7 @@ from service.demo.screen import Screen
 from service.engine.dagger import DaggerEngine
 from service.engine.dagger_session import client_environ
 from service.frames import FrameName
+from service.providers import read_providers
 from service.run import Accepted, RunView, State
 from service.serving import serving
 from service.settings import Settings
@@ -68,11 +69,12 @@ async def _service(screen: Screen) -> AsyncGenerator[tuple[httpx2.AsyncClient, s
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name, git_server(Path(name, "git")) as git_url:
         make_sample(Path(name, "git", "stats"))
         settings = structs.replace(Settings.from_environ(), git_allow=f"https://,{git_url}/")
+        providers = read_providers(settings)
         async with (
             # One of its own: a service that shares its database would take runs of ours, and we of its.
             embedded_postgres(_home(Path(name))) as database_url,
             connected(database_url) as database,
-            serving(create_app(settings, database, engine), port=0) as url,
+            serving(create_app(settings, database, engine, providers), port=0) as url,
             httpx2.AsyncClient(base_url=url, timeout=60) as client,
         ):
             health = (await client.get("/health")).json()

@@ -1,6 +1,7 @@
 """What runs containers, behind one protocol: the executor knows nothing else of them.
 
     async with engine.open(spec) as sandbox:
+        async for item in sandbox.relay():         Serving, then Line …, beside all that follows
         async for item in sandbox.prepare():       Line …, then Prepared
         async for item in sandbox.vary(0, task):   Line …, then Ended
         await sandbox.patch(0)
@@ -17,11 +18,12 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from agent_image.gateway.plan import Plan, Wire
 from service.repo_url import RepoUrl
 from service.run import Agent
 
-Producer = Literal["setup"] | int
-"""Who printed a line: the setup commands, or a variation by its number."""
+Producer = Literal["setup", "gateway"] | int
+"""Who printed a line: the setup commands, the gateway, or a variation by its number."""
 
 
 class Line(Struct, frozen=True):
@@ -44,6 +46,21 @@ class Ended(Struct, frozen=True):
     exit: int
 
 
+class Serving(Struct, frozen=True):
+    """The gateway answers."""
+
+
+class Models(Struct, frozen=True, kw_only=True):
+    """What the gateway of a run is given. The tokens are for the variations, the keys for nobody else."""
+
+    plan: Plan
+    keys: dict[str, str]
+    """The providers' keys, by the variables that the plan names."""
+
+    def __repr__(self) -> str:
+        return f"Models(providers={[provider.name for provider in self.plan.providers]})"
+
+
 class SandboxSpec(Struct, frozen=True, kw_only=True):
     """What the variations of a run share."""
 
@@ -54,6 +71,8 @@ class SandboxSpec(Struct, frozen=True, kw_only=True):
     image: str
     clone_timeout_s: float
     setup_timeout_s: float
+    models: Models | None = None
+    """None for a run that asks none: it has no gateway."""
 
 
 class Task(Struct, frozen=True, kw_only=True):
@@ -62,12 +81,35 @@ class Task(Struct, frozen=True, kw_only=True):
     prompt: str
     agent: Agent
     model: str
+    """As its provider knows it, `scripted`, or nothing."""
     command: str
     timeout_s: float
+    wire: Wire | None = None
+    """What the model's provider speaks; None for a model without one."""
+    temperature: float | None = None
+    mcp: str = ""
+    """MCP servers, as JSON."""
 
 
 class Sandbox(Protocol):
     """One run's containers."""
+
+    def relay(self) -> AsyncGenerator[Line | Serving]:
+        """Run the gateway; yields `Serving` once variations can ask it, and what it prints until `end_relay`.
+
+        Leaving it ends the gateway. It is running before a variation that asks models begins, and a variation's token
+        is retired when that ends.
+
+        Raises:
+            EngineError: it cannot be started, or ended though nobody asked.
+            EngineLostError: the engine went away.
+
+        """
+        ...
+
+    async def end_relay(self) -> None:
+        """End the gateway; `relay` yields what is left, and ends."""
+        ...
 
     def prepare(self) -> AsyncGenerator[Line | Prepared]:
         """Make the workspace; yields what the setup commands print, then `Prepared`.
@@ -89,7 +131,10 @@ class Sandbox(Protocol):
         ...
 
     async def final_output(self, producer: Producer) -> list[bytes]:
-        """Everything that a producer printed, in lines, once it has ended: for what the live lines lack."""
+        """Everything that a producer printed, in lines, once it has ended: for what the live lines lack.
+
+        The gateway's, which are its ledger, can be had for as long as it runs.
+        """
         ...
 
     async def patch(self, index: int) -> bytes:

@@ -15,15 +15,17 @@ from anyio.abc import TaskGroup
 import aideator.variation
 from agent_image import events
 from agent_image.events import EXIT_STATUS, Outcome
-from aideator.harness import EXCLUDE, harness
+from aideator.gateway import REQUIREMENTS
+from aideator.harness import EXCLUDE, MOUNT, Mounts, harness, packages
 from aideator.patch import patch
-from aideator.variation import tree, variation
-from service.engine import Ended, Line, Prepared, Producer, SandboxSpec, Task
+from aideator.variation import needs_of, tree, variation
+from service.engine import Ended, Line, Prepared, Producer, SandboxSpec, Serving, Task
 from service.engine.dagger_failure import engine_loss, message_of
+from service.engine.dagger_gateway import DaggerGateway
 from service.engine.dagger_session import Session
 from service.engine.dagger_telemetry import call_aborted, follow_chunks
 from service.engine.dagger_workspace import DaggerWorkspace
-from service.engine.output import Output, Outputs
+from service.engine.output import Output, Outputs, unheard
 from service.errors import EngineError, EngineLostError, PatchError
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -35,6 +37,7 @@ _AGENT_IMAGE = Path(events.__file__).parent
 _GRACE_S = 30.0
 """How long after its deadline a harness may take to end, before it is ended from here."""
 _PATCH_S = 300.0
+_RETIRE_S = 2.0
 _TIMED_OUT = EXIT_STATUS[Outcome.TIMED_OUT]
 
 _GONE_S = 2.0
@@ -53,6 +56,8 @@ class DaggerSandbox:
         sources = self._client.host().directory(str(_AGENT_IMAGE), exclude=EXCLUDE)
         self._harness = harness(self._client, sources, (_AGENT_IMAGE / "requirements.txt").read_text())
         self._workspace: DaggerWorkspace
+        self._gateway: DaggerGateway | None = None
+        self._relay_ended = anyio.Event()
         self._containers: dict[Producer, dagger.Container] = {}
         self._failed: dict[Producer, str] = {}
         """What those printed whose exec failed: asking the engine again would run them again."""
@@ -64,6 +69,48 @@ class DaggerSandbox:
                 await self._outputs.distribute(chunks)
         except EngineLostError as error:
             logger.warning("the engine's log ended", run_id=str(self._spec.run_id), reason=str(error))
+
+    async def relay(self) -> AsyncGenerator[Line | Serving]:
+        assert self._spec.models is not None, "a run that asks no models has no gateway"
+        with self._outputs.listen("gateway") as output:
+            needs = self._packages(REQUIREMENTS)
+            gateway = DaggerGateway(
+                self._client,
+                output,
+                run_id=self._spec.run_id,
+                models=self._spec.models,
+                harness=self._harness,
+                packages=needs,
+            )
+            try:
+                async with engine_loss(self._client):
+                    await self._have(needs)
+                    await gateway.start()
+                self._gateway = gateway
+                yield Serving()
+                self._tasks.start_soon(output.end_when_ended)
+                async for line in output.lines:
+                    yield line
+            finally:
+                await gateway.stop()
+            if not gateway.was_told_to_end:
+                raise EngineError("gateway.failed", "the gateway ended, though the run had not")
+
+    async def end_relay(self) -> None:
+        if self._gateway is not None:
+            await self._gateway.end()
+
+    def _packages(self, requirements: str) -> dagger.Directory:
+        return packages(self._client, (_AGENT_IMAGE / requirements).read_text())
+
+    async def _have(self, directory: dagger.Directory) -> None:
+        """Make what an agent needs, before its own call does: what that prints is no event of the agent's."""
+        try:
+            with unheard():
+                await directory.sync()
+        except dagger.ExecError as error:
+            message = f"what it needs cannot be installed: {message_of(error, said=error.stderr)}"
+            raise EngineError("agent.unavailable", message) from error
 
     def prepare(self) -> AsyncGenerator[Line | Prepared]:
         return self._watch("setup", self._prepare, prints=bool(self._spec.setup))
@@ -88,10 +135,15 @@ class DaggerSandbox:
             prompt=task.prompt,
             agent=task.agent,
             model=task.model,
+            wire=task.wire or "",
+            temperature=task.temperature,
             command=task.command,
+            mcp=task.mcp,
             timeout_s=task.timeout_s,
         )
-        container = self._containers[index] = variation(self._containers["setup"], self._harness, asked)
+        access = None if self._gateway is None else self._gateway.access(index)
+        mounts = await self._mounts(asked)
+        container = self._containers[index] = variation(self._containers["setup"], mounts, asked, access)
         try:
             with anyio.fail_after(task.timeout_s + _GRACE_S):
                 return Ended(await container.exit_code())
@@ -101,8 +153,20 @@ class DaggerSandbox:
         except TimeoutError:  # its harness was stopped from within; the engine has killed it now, at our word
             self._failed[index] = ""
             return Ended(_TIMED_OUT)
+        finally:
+            if self._gateway is not None:
+                with anyio.move_on_after(_RETIRE_S, shield=True):
+                    await self._gateway.retire(index)
+
+    async def _mounts(self, task: aideator.variation.Task) -> Mounts:
+        needs = {mount: self._packages(requirements) for mount, requirements in needs_of(task).items()}
+        for directory in needs.values():
+            await self._have(directory)
+        return {MOUNT: self._harness, **needs}
 
     async def final_output(self, producer: Producer) -> list[bytes]:
+        if producer == "gateway":
+            return [] if self._gateway is None else await self._gateway.ledger()
         if producer in self._failed:
             return self._failed[producer].encode().splitlines()
         if producer in self._containers:

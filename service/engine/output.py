@@ -65,6 +65,11 @@ class Output:
             with anyio.move_on_after(_LAST_CHUNK_S):
                 await self._ended.wait()
 
+    async def end_when_ended(self) -> None:
+        """Come to the end when the exec's stream does, whenever that may be."""
+        await self._ended.wait()
+        self.end()
+
     def end(self) -> None:
         """No line comes any more: whoever reads `lines` comes to their end."""
         self._send.close()
@@ -88,7 +93,7 @@ class Output:
             lines.append(rest)
             rest = b""
         self._rest[chunk.stream] = rest
-        if chunk.text:
+        if chunk.text and self._ended.is_set():
             self._ended = anyio.Event()  # what ended was an exec before this one
         now = datetime.now(UTC)
         try:

@@ -1,4 +1,4 @@
-"""Whether the service can do its work, and what its engine can."""
+"""Whether the service can do its work, and which engine and providers it has for it."""
 
 from litestar import Response, get
 from litestar.di import NamedDependency
@@ -6,8 +6,10 @@ from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from agent_image.gateway.plan import Wire
 from service.db.availability import FAILURES
 from service.engine import Capabilities, Engine, Health
+from service.providers import Providers
 
 
 class EngineReport(Struct, frozen=True):
@@ -16,22 +18,34 @@ class EngineReport(Struct, frozen=True):
     capabilities: Capabilities
 
 
+class ProviderReport(Struct, frozen=True):
+    name: str
+    wire: Wire
+    has_key: bool
+    """Whether there is a key, or none is wanted; a provider without one is no failure."""
+
+
 class HealthReport(Struct, frozen=True):
-    """`status` is `ok` if everything below is; the answer's HTTP status is then 200, else 503."""
+    """`status` is `ok` if Postgres and the engine are; the answer's HTTP status is then 200, else 503."""
 
     status: str
     postgres: Health
     engine: EngineReport
+    providers: list[ProviderReport]
 
 
-@get(["/health", "/healthcheck", "/api/v1/health"], tags=["health"], summary="Postgres, the engine and what it can")
-async def health(database: NamedDependency[AsyncEngine], engine: NamedDependency[Engine]) -> Response[HealthReport]:
+@get(["/health", "/healthcheck", "/api/v1/health"], tags=["health"], summary="Postgres, the engine, the providers")
+async def health(
+    database: NamedDependency[AsyncEngine], engine: NamedDependency[Engine], providers: NamedDependency[Providers]
+) -> Response[HealthReport]:
     postgres, container_engine = await _postgres(database), await engine.health()
     ok = postgres.ok and container_engine.ok
+    known = [ProviderReport(each.name, each.wire, providers.has_key(each)) for each in providers.by_name.values()]
     report = HealthReport(
         status="ok" if ok else "unavailable",
         postgres=postgres,
         engine=EngineReport(container_engine.ok, container_engine.detail, engine.capabilities),
+        providers=known,
     )
     return Response(report, status_code=200 if ok else 503)
 

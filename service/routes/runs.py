@@ -6,7 +6,8 @@ from uuid import UUID
 
 from litestar import Controller, Response, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
+from litestar.openapi.spec import Example
+from litestar.params import BodyKwarg, FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
@@ -15,12 +16,15 @@ from service.dispatch import Dispatcher
 from service.engine import Engine
 from service.errors import UnavailableError
 from service.eventlog import EventLog
-from service.repo_url import AllowEntry
+from service.request import EXAMPLES, RunRequest
 from service.routes.body import strict
-from service.run import Accepted, RunPage, RunRequest, RunView, Selection, status_url, stream_url
+from service.rules import Rules
+from service.run import Accepted, RunPage, RunView, Selection, status_url, stream_url
 from service.settings import Settings
 from service.stream import event_stream
 from service.validate import to_spec
+
+_RUN_BODY = BodyKwarg(examples=[Example(summary=summary, value=body) for summary, body in EXAMPLES.items()])
 
 
 class RunController(Controller):
@@ -31,14 +35,13 @@ class RunController(Controller):
     async def create(
         self,
         *,
-        data: JSONBody[RunRequest],
-        settings: NamedDependency[Settings],
-        allow: NamedDependency[tuple[AllowEntry, ...]],
+        data: Annotated[RunRequest, _RUN_BODY],
+        rules: NamedDependency[Rules],
         engine: NamedDependency[Engine],
         runs: NamedDependency[RunRepository],
         dispatcher: NamedDependency[Dispatcher],
     ) -> Accepted:
-        spec = await to_spec(data, settings, allow)
+        spec = await to_spec(data, rules)
         health = await engine.health()
         if not health.ok:
             raise UnavailableError("engine.unavailable", health.detail)

@@ -27,13 +27,13 @@ def workspace(client: dagger.Client, image: str, files: dict[str, str]) -> dagge
 @in_any_image
 async def test_both_agents_work_in_any_image(client: dagger.Client, directory: dagger.Directory, image: str):
     base = workspace(client, image, {"README.md": "a repository"})
-    builtin = variation(base, directory, Task(run_id=uuid4().hex, index=3, prompt="look"))
+    builtin = variation(base, {MOUNT: directory}, Task(run_id=uuid4().hex, index=3, prompt="look"))
     assert await builtin.exit_code() == 0
     assert "a repository" in await builtin.file(f"{WORKDIR}/AIDEATOR-3.md").contents()
     assert json.loads(await builtin.file(RESULT).contents())["outcome"] == "submitted"
 
     task = Task(run_id=uuid4().hex, index=0, prompt="say it", agent="command", command='echo "$PROMPT" > said; exit 5')
-    command = variation(base, directory, task)
+    command = variation(base, {MOUNT: directory}, task)
     assert await command.exit_code() == 3
     assert await command.file(f"{WORKDIR}/said").contents() == "say it\n"
     assert json.loads(await command.file(RESULT).contents())["outcome"] == "gave_up"
@@ -52,7 +52,7 @@ async def test_a_repository_cannot_replace_the_harness(client: dagger.Client, di
     usurper = "raise SystemExit('replaced')"
     names = ["agent_image/__init__.py", "agent_image/__main__.py", "msgspec.py", "anyio.py", "json.py"]
     base = workspace(client, image, dict.fromkeys(names, usurper))
-    worked = variation(base, directory, Task(run_id=uuid4().hex, index=0, prompt="look"))
+    worked = variation(base, {MOUNT: directory}, Task(run_id=uuid4().hex, index=0, prompt="look"))
     assert await worked.exit_code() == 0
     assert "AIDEATOR-0.md" in await worked.directory(WORKDIR).entries()
 
@@ -73,7 +73,7 @@ async def test_nothing_of_the_harness_reaches_its_commands(
     client: dagger.Client, directory: dagger.Directory, image: str
 ):
     base = workspace(client, image, {})
-    env = await try_harness(base, directory, ["--agent=command", "--command=env", "--timeout=60"]).stdout()
+    env = await try_harness(base, {MOUNT: directory}, ["--agent=command", "--command=env", "--timeout=60"]).stdout()
     assert "PATH=" in env
     assert "PYTHON" not in env
     assert MOUNT not in env
@@ -84,6 +84,6 @@ async def test_the_variables_of_an_image_reach_commands_and_not_the_harness(
     client: dagger.Client, directory: dagger.Directory, image: str
 ):
     base = workspace(client, image, {}).with_env_variable("PYTHONPATH", "/app").with_env_variable("PYTHONHOME", "/app")
-    env = await try_harness(base, directory, ["--agent=command", "--command=env", "--timeout=60"]).stdout()
+    env = await try_harness(base, {MOUNT: directory}, ["--agent=command", "--command=env", "--timeout=60"]).stdout()
     assert "PYTHONPATH=/app" in env
     assert "PYTHONHOME=/app" in env

@@ -33,7 +33,7 @@ def test_the_functions_say_what_they_are_for(dagger_call: DaggerCall):
         '(default "Analyze this repository and describe what it does")',
         "How many agents work side by side (default 3)",
         "Seconds until an agent is stopped (default 300)",
-        '--agent string What works in each container: builtin, or command (default "builtin")',
+        '--agent string What works in each container: builtin, claude-code, codex, or command (default "builtin")',
     ):
         assert words in said
     said = " ".join(dagger_call("call", "run", "variation", "--help").split())

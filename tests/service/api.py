@@ -1,9 +1,10 @@
 """The service over HTTP: served for a test, and what tests ask of it."""
 
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import anyio
@@ -13,6 +14,7 @@ from msgspec import Struct
 from service.app import create_app
 from service.db.connect import connected
 from service.engine import Engine
+from service.providers import read_providers
 from service.run import ENDED
 from service.serving import serving
 from service.settings import Settings
@@ -20,6 +22,8 @@ from tests.own_task import in_own_task
 
 RUNS = "/api/v1/runs"
 LIMIT_S = 30.0
+NOWHERE = Path(__file__).parent
+"""A working directory without `.env` and `providers.toml`."""
 
 _LIMITS = httpx2.Limits(max_connections=None)
 
@@ -57,11 +61,14 @@ def log_of(stream: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def service(settings: Settings, database_url: str, engine: Engine) -> AsyncGenerator[httpx2.AsyncClient]:
-    """Serve on a real port, and yield a client of it."""
+async def service(
+    settings: Settings, database_url: str, engine: Engine, environ: Mapping[str, str] = MappingProxyType({})
+) -> AsyncGenerator[httpx2.AsyncClient]:
+    """Serve on a real port, and yield a client of it; `environ` has the providers' keys."""
+    providers = read_providers(settings, environ, folder=NOWHERE)
     async with (
         in_own_task(connected(database_url)) as database,
-        in_own_task(serving(create_app(settings, database, engine), port=0)) as url,
+        in_own_task(serving(create_app(settings, database, engine, providers), port=0)) as url,
         httpx2.AsyncClient(base_url=url, timeout=LIMIT_S, limits=_LIMITS) as client,
     ):
         yield client

@@ -8,15 +8,21 @@ from msgspec import structs
 
 from service.app import create_app
 from service.db.connect import connected
+from service.providers import read_providers
 from service.serving import serving
 from service.settings import Settings
 from tests.process_engine import ProcessEngine
+from tests.service.api import NOWHERE
 
 
 async def main(database_url: str, git_allow: str, folder: str) -> None:
     settings = structs.replace(Settings(), git_allow=git_allow)
     engine = ProcessEngine(Path(folder))
-    async with connected(database_url) as database, serving(create_app(settings, database, engine), port=0) as url:
+    providers = read_providers(settings, {}, folder=NOWHERE)
+    async with (
+        connected(database_url) as database,
+        serving(create_app(settings, database, engine, providers), port=0) as url,
+    ):
         print(url, flush=True)  # noqa: T201 -- for whoever started this
         await anyio.sleep_forever()
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
@@ -13,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 ROOT = Path(__file__).parents[2]
+_GONE_S = 20.0
 HOLD = """
 import anyio, os, signal, sys
 from pathlib import Path
@@ -37,7 +39,11 @@ def make_home() -> Path:
 
 def drop_home(home: Path) -> None:
     with suppress(FileNotFoundError, ProcessLookupError):
-        os.kill(postmaster(home), signal.SIGQUIT)  # only where a test has failed
+        server = postmaster(home)
+        os.kill(server, signal.SIGQUIT)
+        deadline = time.monotonic() + _GONE_S
+        while Path(f"/proc/{server}").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)  # it removes files, too
     shutil.rmtree(home)
 
 

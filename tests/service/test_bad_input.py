@@ -54,7 +54,11 @@ FIELDS: list[tuple[str, str, list[Any]]] = [
     ("command", INVALID, ["only for the agent `command`", None, 1, "x" * 100_001]),
     ("setup", INVALID, ["make", None, ["x"] * 51, ["€" * 10_000] * 50]),
     ("use_claude_code", INVALID, ["yes", 1, None]),
-    ("use_claude_code", "agent.unknown", [True]),
+    ("model", "llm.no_key", ["gpt-4", "claude-opus-5", "openai/any"]),
+    ("temperature", INVALID, [-0.1, 2.1, "1", True, None]),
+    ("agents", INVALID, ["builtin", {}, [], None, [{"count": 6}], [{}] * 6]),
+    ("budget", INVALID, [5, None, {}, {"reserve": 0.5}]),
+    ("mcp_servers", INVALID, [[], None, {"a b": {"serve": "git"}}, {f"s{n}": {"serve": "git"} for n in range(21)}]),
     ("is_admin", INVALID, [True]),
     ("github_url", INVALID, [URL, 1, None]),
 ]
@@ -120,6 +124,21 @@ async def test_a_value_inside_a_list_or_an_object_is_named_by_its_path(client: C
     for config, field in [({"temperature": 3}, "temperature"), ({"model": ""}, "model"), ({"top_p": 1}, "top_p")]:
         await refused(client, body | {"agent_config": config}, INVALID, f"agent_config.{field}")
     await refused(client, body | {"agent_config": {"model": "gpt"}}, "model.unknown", "agent_config.model")
+    await refused(client, body | {"use_claude_code": True}, "llm.no_key", "model")
+    for agent, code, name in [
+        ({"count": 0}, INVALID, "count"), ({"top_p": 1}, INVALID, "top_p"), ({"agent": "x"}, INVALID, "agent"),
+        ({"prompt_suffix": "x" * 10_001}, INVALID, "prompt_suffix"), ({"model": "gpt-4"}, "llm.no_key", "model"),
+        ({"agent": "codex", "temperature": 1}, INVALID, "temperature"),
+    ]:  # fmt: skip
+        await refused(client, body | {"agents": [{}, agent]}, code, f"agents[1].{name}")
+    for budget, name in [
+        ({"usd": 0}, "usd"), ({"usd": 1e7}, "usd"), ({"tokens": 0}, "tokens"), ({"tokens": 1.5}, "tokens"),
+        ({"calls": 10**30}, "calls"), ({"usd": 1, "reserve": 0.91}, "reserve"), ({"cents": 1}, "cents"),
+    ]:  # fmt: skip
+        await refused(client, body | {"budget": budget}, INVALID, f"budget.{name}")
+    for server, name in [({"serve": "web"}, "serve"), ({"command": "ls"}, "command"), ({"port": 1}, "port")]:
+        await refused(client, body | {"mcp_servers": {"x": server}}, INVALID, f"mcp_servers[...].{name}")
+    await refused(client, body | {"mcp_servers": {"x": {"url": "x"}}}, INVALID, "mcp_servers.x.url")
     for command in ("", "  ", "a\0b", "é" * 99_999):
         await refused(client, body | {"agent": "command", "command": command}, INVALID, "command")
 

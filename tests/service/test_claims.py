@@ -13,19 +13,22 @@ from service.db.runs import RunRepository
 from service.ending import Ending
 from service.eventlog import ClaimLostError, EventLog
 from service.frames import Entry, FrameName, StateChanged, now
-from service.run import RunSpec, State
+from service.run import Assignment, Budget, McpServer, RunSpec, State
+from service.usage import Usage
 
 SPEC = RunSpec(
     repo_url="https://github.com/a/b",
     ref="",
     prompt="x",
-    variations=2,
-    agent="builtin",
-    model="scripted",
-    command="",
     setup=[],
     image="x",
     timeout_s=1,
+    agents=[
+        Assignment(agent="claude-code", model="anthropic/claude-x", prompt_suffix="be brief"),
+        Assignment(temperature=0.5),
+    ],
+    budget=Budget(usd=0.5, reserve=0.2),
+    mcp_servers={"files": McpServer(serve="files"), "own": McpServer(command=["x"], env={"TOKEN": "secret"})},
 )
 ENTRY = Entry(name=FrameName.RUN_STATUS, variation_id=None, event=StateChanged(state=State.RUNNING), time=now())
 LOST = Ending(state=State.LOST)
@@ -53,6 +56,35 @@ class Store:
 @pytest.fixture
 def store(database: AsyncEngine) -> Store:
     return Store(database)
+
+
+async def test_who_claims_a_run_gets_it_as_it_was_stored(store: Store):
+    assert (await store.claim()).spec == SPEC
+
+
+async def test_a_view_has_no_value_of_a_server_s_variables(store: Store):
+    run = await store.runs.add(SPEC)
+    assert run.mcp_servers["own"].env == {"TOKEN": "***"}
+
+
+async def test_what_model_calls_took_is_kept_for_each_variation_and_summed_for_the_run(store: Store):
+    claim = await store.claim()
+    assert (await store.runs.get(claim.run_id)).usage is None
+    one = Usage(calls=2, input_tokens=10, output_tokens=20, cache_read_tokens=30, cache_write_tokens=40, cost_usd=0.5)
+    await store.claims.end_variation(claim, 0, Ending(state=State.SUCCEEDED, usage=one))
+    await store.claims.end_variation(claim, 1, Ending(state=State.FAILED))
+    run = await store.runs.get(claim.run_id)
+    assert [each.usage for each in run.variations] == [one, None]
+    assert run.usage == one
+
+
+@pytest.mark.parametrize(("cost", "whole"), [(0.25, 0.75), (0.0, 0.5), (None, None)])
+async def test_what_a_run_cost_is_unknown_as_soon_as_one_part_is(store: Store, cost: float | None, whole: float | None):
+    claim = await store.claim()
+    for index, each in enumerate((0.5, cost)):
+        usage = Usage(calls=1, input_tokens=2**40, cost_usd=each)
+        await store.claims.end_variation(claim, index, Ending(state=State.SUCCEEDED, usage=usage))
+    assert (await store.runs.get(claim.run_id)).usage == Usage(calls=2, input_tokens=2**41, cost_usd=whole)
 
 
 async def test_a_run_is_claimed_once_however_many_want_it(store: Store):

@@ -3,8 +3,11 @@
 import re
 
 import httpx2
+from msgspec import structs
 
+from service.settings import Settings
 from tests.process_engine import ProcessEngine
+from tests.service.api import service
 
 Client = httpx2.AsyncClient
 
@@ -26,6 +29,21 @@ async def test_health_reports_postgres_the_engine_and_what_it_can(client: Client
         assert response.json()["postgres"]["ok"] is True
 
 
+async def test_health_reports_the_providers_and_which_have_a_key_but_no_key_and_no_url(
+    settings: Settings, database_url: str, engine: ProcessEngine
+):
+    settings = structs.replace(settings, gpt_oss_url="http://gpu.test:8000/v1")
+    async with service(settings, database_url, engine, {"ANTHROPIC_API_KEY": "sk-secret"}) as client:
+        response = await client.get("/health")
+    assert response.json()["providers"] == [
+        {"name": "anthropic", "wire": "messages", "has_key": True},
+        {"name": "openai", "wire": "responses", "has_key": False},
+        {"name": "gpt-oss", "wire": "chat", "has_key": True},
+    ]
+    for hidden in ("sk-secret", "gpu.test"):
+        assert hidden not in response.text
+
+
 async def test_the_documentation_needs_no_other_host(client: Client):
     for path in ("/", "/docs"):
         page = await client.get(path, follow_redirects=True)
@@ -44,6 +62,19 @@ async def test_the_schema_describes_every_route(client: Client):
     paths = response.json()["paths"]
     for path in ("/api/v1/runs", "/api/v1/runs/{run_id}/stream", "/api/v1/runs/{run_id}/select", "/health"):
         assert path in paths
+
+
+async def test_the_schema_has_examples_of_a_request_and_its_fields(client: Client):
+    schema = (await client.get("/schema")).json()
+    body = schema["paths"]["/api/v1/runs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert {"repo_url", "prompt", "agents", "budget", "mcp_servers", "use_claude_code"} <= {
+        name for example in body["examples"] for name in example
+    }
+    parts = schema["components"]["schemas"]
+    assert parts["AgentRequest"]["properties"]["agent"]["enum"] == ["builtin", "claude-code", "codex", "command"]
+    assert {"usd", "tokens", "calls", "reserve"} == set(parts["Budget"]["properties"])
+    assert {"usage", "agent", "model"} <= set(parts["VariationView"]["properties"])
+    assert {"usage", "budget", "mcp_servers"} <= set(parts["RunView"]["properties"])
 
 
 async def test_what_there_is_not_is_a_problem_like_any_other(client: Client):

@@ -53,11 +53,12 @@ async def test_a_run_goes_from_a_request_to_a_patch_that_applies(client: Client,
     run = await until(client, accepted["status_url"])
     assert run["state"] == "succeeded"
     assert run["commit"] == git.git("repo", "rev-parse", "HEAD").decode().strip()
-    assert (run["repo_url"], run["prompt"], run["agent"], run["model"]) == (url, "look around", "builtin", "scripted")
+    assert (run["repo_url"], run["prompt"], run["budget"], run["usage"]) == (url, "look around", None, None)
     assert datetime.fromisoformat(run["created_at"]) <= datetime.fromisoformat(run["started_at"])
     patches: list[bytes] = []
     for each in run["variations"]:
         assert (each["state"], each["exit"], each["no_changes"], each["code"]) == ("succeeded", 0, False, "")
+        assert (each["agent"], each["model"], each["usage"]) == ("builtin", "scripted", None)
         patch = await client.get(each["patch_url"])
         assert patch.headers["content-type"].startswith("text/x-patch")
         assert len(patch.content) == each["patch_bytes"]
@@ -272,8 +273,39 @@ async def test_the_first_aideator_s_body_starts_the_same_run(client: Client, git
     response = await client.post(RUNS, json=body)
     assert response.status_code == 202, response.text
     run = await until(client, response.json()["status_url"])
-    assert (run["state"], run["model"], run["repo_url"]) == ("succeeded", "scripted", body["github_url"])
+    (only,) = run["variations"]
+    assert (run["state"], run["repo_url"]) == ("succeeded", body["github_url"])
+    assert (only["agent"], only["model"], only["temperature"]) == ("builtin", "scripted", 0.7)
     assert (await view(client, f"{run['status_url']}/status")) == run
+
+
+async def test_each_variation_of_a_matrix_works_in_its_own_way(client: Client, git: GitRepositories):
+    line = 'printf %s "$PROMPT" > asked'
+    body = {
+        "repo_url": git.make("repo"),
+        "prompt": "look around",
+        "agents": [
+            {"agent": "command", "command": line, "prompt_suffix": "be brief", "count": 2},
+            {"temperature": 1},
+        ],
+        "budget": {"calls": 5, "reserve": 0.25},
+        "mcp_servers": {"own": {"command": ["toolbox"], "env": {"TOKEN": "secret"}}, "git": {"serve": "git"}},
+    }
+    response = await client.post(RUNS, json=body)
+    assert response.status_code == 202, response.text
+    run = await until(client, response.json()["status_url"])
+    assert run["state"] == "succeeded"
+    seen = [(each["agent"], each["model"], each["temperature"], each["prompt_suffix"]) for each in run["variations"]]
+    assert seen == [("command", "", None, "be brief")] * 2 + [("builtin", "scripted", 1.0, "")]
+    assert [each["command"] for each in run["variations"]] == [line, line, ""]
+    assert run["budget"] == body["budget"]
+    assert run["mcp_servers"] == {
+        "own": {"command": ["toolbox"], "env": {"TOKEN": "***"}},
+        "git": {"serve": "git"},
+    }
+    for index in range(2):
+        patch = (await client.get(run["variations"][index]["patch_url"])).text
+        assert "+look around\n+\n+be brief\n" in patch
 
 
 async def test_three_variations_are_the_default(client: Client, git: GitRepositories):

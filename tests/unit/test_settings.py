@@ -6,6 +6,8 @@ import pytest
 from service.settings import Settings, SettingsError, read_env_file, superseded
 
 ROOT = Path(__file__).parents[2]
+KEYS = {"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "LLM_API_KEY"}
+"""Variables that are read when a run needs them, and are in no settings."""
 
 
 def test_without_any_variable_everything_has_a_default(tmp_path: Path):
@@ -20,8 +22,11 @@ def test_the_environment_goes_before_the_file(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "http"), ("PORT", "70000"), ("MAX_VARIATIONS", "0"), ("AGENT_TIMEOUT", "-1"), ("DEBUG", "maybe")],
-)
+    [
+        ("PORT", "http"), ("PORT", "70000"), ("MAX_VARIATIONS", "0"), ("AGENT_TIMEOUT", "-1"), ("DEBUG", "maybe"),
+        ("BUDGET_USD", "-1"), ("BUDGET_USD", "much"), ("BUDGET_USD", "nan"), ("LLM_MAX_WAIT", "0"),
+    ],
+)  # fmt: skip
 def test_a_value_that_cannot_be_is_refused_by_its_name(tmp_path: Path, name: str, value: str):
     with pytest.raises(SettingsError, match=f"^{name}: "):
         Settings.from_environ({name: value}, folder=tmp_path)
@@ -41,7 +46,8 @@ def test_origins_are_separated_by_commas(tmp_path: Path):
 def test_the_example_has_every_variable_with_its_default():
     example = read_env_file(ROOT / ".env.example")
     assert Settings.from_environ(example, folder=ROOT / "tests") == Settings()
-    assert set(example) == {field.encode_name for field in msgspec.structs.fields(Settings)}
+    assert set(example) == {field.encode_name for field in msgspec.structs.fields(Settings)} | KEYS
+    assert {example[name] for name in KEYS} == {""}
 
 
 def test_a_variable_of_an_earlier_version_is_named_with_the_reason():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_image.task import AgentKind, TaskError, read_task
+from agent_image.task import Access, AgentKind, TaskError, read_task
 
 
 def test_the_environment_is_enough():
@@ -38,7 +38,18 @@ def test_a_value_may_be_anything(value: str):
     [
         ([], "there is no prompt: give --prompt or PROMPT"),
         (["--prompt= \n"], "there is no prompt: give --prompt or PROMPT"),
-        (["--prompt=p", "--agent=codex"], "there is no agent 'codex'; there are: builtin, command"),
+        (
+            ["--prompt=p", "--agent=aider"],
+            "there is no agent 'aider'; there are: builtin, claude-code, codex, command",
+        ),
+        (["--agent=codex", "--model=m"], "there is no prompt: give --prompt or PROMPT"),
+        (["--prompt=p", "--agent=codex"], "the agent `codex` needs a model: give --model or MODEL"),
+        (
+            ["--prompt=p", "--agent=claude-code", "--model=m", "--wire=messages"],
+            "the model 'm' needs a gateway: give --wire, AIDEATOR_GATEWAY and AIDEATOR_TOKEN",
+        ),
+        (["--serve=mail"], "argument --serve: invalid choice: 'mail' (choose from 'files', 'git')"),
+        (["--prompt=p", '--mcp={"a": {}}'], "the MCP server 'a' needs one of command, url and serve"),
         (
             ["--prompt=p", "--model=gpt"],
             "the model 'gpt' needs a gateway: give --wire, AIDEATOR_GATEWAY and AIDEATOR_TOKEN",
@@ -67,3 +78,36 @@ def test_a_timeout_is_a_positive_number(seconds: str):
 def test_a_variation_is_a_number(variation: str):
     with pytest.raises(TaskError, match="VARIATION_ID has to be a whole number"):
         read_task(["--prompt=p"], {"VARIATION_ID": variation})
+
+
+GATEWAY = {"AIDEATOR_GATEWAY": "http://gateway:8080/", "AIDEATOR_TOKEN": "t"}
+
+
+@pytest.mark.parametrize(
+    ("agent", "wire"),
+    [("builtin", "chat"), ("claude-code", "messages"), ("codex", "responses"), ("codex", "chat"), ("command", "chat")],
+)
+def test_an_agent_asks_a_model_that_speaks_its_language(agent: str, wire: str):
+    arguments = [f"--agent={agent}", "--prompt=p", "--model=m", f"--wire={wire}", "--command=c"]
+    task = read_task(arguments, GATEWAY)
+    assert (task.agent, task.model, task.wire) == (agent, "m", wire)
+    assert task.access == Access("http://gateway:8080", "t")
+
+
+@pytest.mark.parametrize(
+    ("agent", "wire", "sentence"),
+    [
+        ("claude-code", "chat", "the agent `claude-code` speaks messages, and the model 'm' chat"),
+        ("claude-code", "responses", "the agent `claude-code` speaks messages, and the model 'm' responses"),
+        ("codex", "messages", "the agent `codex` speaks responses, and the model 'm' messages"),
+    ],
+)
+def test_an_agent_cannot_ask_a_model_in_another_language(agent: str, wire: str, sentence: str):
+    with pytest.raises(TaskError) as error:
+        read_task([f"--agent={agent}", "--prompt=p", "--model=m", f"--wire={wire}"], GATEWAY)
+    assert str(error.value) == sentence
+
+
+def test_a_server_needs_no_prompt_and_is_no_agent():
+    task = read_task(["--serve=git"], {"AGENT": "of the image"})
+    assert (task.serve, task.agent) == ("git", "command")

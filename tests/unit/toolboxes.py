@@ -12,15 +12,16 @@ from agent_image.events import Event, decode_line
 from agent_image.output import Budget, Limits
 from agent_image.processes import Processes
 from agent_image.shell import Shell, commands_environment
-from agent_image.tools import Toolbox
+from agent_image.tools import RepositoryTools, Toolbox
 from agent_image.workspace import Workspace
 
 
 class Bench:
-    """A toolbox, the emitter beside it, and the events so far."""
+    """A toolbox, the shell and the emitter beside it, and the events so far."""
 
-    def __init__(self, toolbox: Toolbox, emitter: Emitter, log: Path) -> None:
+    def __init__(self, toolbox: Toolbox, shell: Shell, emitter: Emitter, log: Path) -> None:
         self.toolbox = toolbox
+        self.shell = shell
         self.emitter = emitter
         self._log = log
 
@@ -44,5 +45,5 @@ async def bench(directory: Path, log: Path, limits: Limits | None = None) -> Asy
                 emitter=emitter,
                 budget=Budget(limits or Limits()),
             )
-            yield Bench(Toolbox(Workspace(directory), shell), emitter, log)
+            yield Bench(RepositoryTools(Workspace(directory), shell), shell, emitter, log)
             background.cancel_scope.cancel()

@@ -1,7 +1,9 @@
-"""Copy the Python that runs this, with packages, into a directory that runs on any image of the architecture.
+"""Make directories that run on any image of the architecture: Python itself, and packages beside it.
 
-Runs inside a container: `python3 bundle.py REQUIREMENTS OUT`. OUT gets `python` (interpreter and standard library),
-`site` (the packages) and `lib` (the loader as `ld.so`, and every shared library that any of them needs).
+Runs inside a container: `python3 bundle.py python OUT` copies the Python that runs it: OUT gets `python` (interpreter
+and standard library) and `lib` (the loader as `ld.so`, and every shared library that they need).
+`python3 bundle.py packages OUT REQUIREMENTS` installs what the file lists, and nothing besides: OUT gets `site`, and
+`lib` with the shared libraries that its modules need.
 """
 
 import compileall
@@ -10,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
@@ -19,34 +22,38 @@ UNNEEDED = shutil.ignore_patterns(
 )  # fmt: skip
 
 
-def main(requirements: str, out: Path) -> None:
-    python, site, lib = out / "python", out / "site", out / "lib"
-    stdlib = Path(sysconfig.get_path("stdlib"))
-    shutil.copytree(stdlib, python / "lib" / stdlib.name, ignore=UNNEEDED, symlinks=False)
-    (python / "bin").mkdir()
-    interpreter = shutil.copy(Path(sys.executable).resolve(), python / "bin" / "python3")
-    _install(requirements, site)
-    lib.mkdir()
-    for binary in [Path(interpreter), *out.rglob("*.so")]:
-        _copy_libraries(binary, lib)
+def main(what: str, out: Path, requirements: str = "") -> None:
+    if what == "python":
+        _copy_python(out)
+    else:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--root-user-action=ignore"]
+        site = ["--no-compile", "--no-deps", "--target", str(out / "site"), "--requirement", requirements]
+        subprocess.run([*pip, *site], check=True)
+        _copy_libraries(out, out.rglob("*.so"))
     # By hash and unchecked: a snapshot's file times are not ours to rely on.
     mode = PycInvalidationMode.UNCHECKED_HASH
     compileall.compile_dir(out, quiet=2, workers=0, invalidation_mode=mode)
 
 
-def _install(requirements: str, site: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--root-user-action=ignore"]
-    subprocess.run([*pip, "--target", str(site), "--requirement", requirements], check=True)
+def _copy_python(out: Path) -> None:
+    python, stdlib = out / "python", Path(sysconfig.get_path("stdlib"))
+    shutil.copytree(stdlib, python / "lib" / stdlib.name, ignore=UNNEEDED, symlinks=False)
+    (python / "bin").mkdir()
+    interpreter = Path(shutil.copy(Path(sys.executable).resolve(), python / "bin" / "python3"))
+    _copy_libraries(out, [interpreter, *out.rglob("*.so")])
 
 
-def _copy_libraries(binary: Path, lib: Path) -> None:
-    """Copy what `ldd` names; its lines are `name => path (address)`, the loader's is `path (address)`."""
-    listed = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout
-    for path in re.findall(r"(/\S+) \(0x", listed):
-        name = "ld.so" if Path(path).name.startswith("ld-") else Path(path).name
-        if not (lib / name).exists():
-            shutil.copy(path, lib / name)
+def _copy_libraries(out: Path, binaries: Iterable[Path]) -> None:
+    """Copy what `ldd` names to `lib`; its lines are `name => path (address)`, the loader's is `path (address)`."""
+    lib = out / "lib"
+    lib.mkdir()
+    for binary in binaries:
+        listed = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout
+        for path in re.findall(r"(/\S+) \(0x", listed):
+            name = "ld.so" if Path(path).name.startswith("ld-") else Path(path).name
+            if not (lib / name).exists():
+                shutil.copy(path, lib / name)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])

@@ -1,14 +1,20 @@
-"""The directory that runs agents in any image: the harness with a Python of its own.
+"""The directories that run agents in any image: the harness with a Python of its own, and packages beside it.
 
-Mounted at `MOUNT` into setup and variations alike. It brings interpreter, standard library, packages, shared libraries
-and the loader, so an image needs nothing but the same architecture, and `sh` for the commands that agents run.
+The harness is mounted into setup and variations alike; what an agent needs besides is a directory of its own, mounted
+in the variation's step alone, so that agents of several kinds share one workspace. An image needs nothing but the same
+architecture, and `sh` for the commands that agents run.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import dagger
 
 MOUNT = "/opt/aideator"
+AGENT_MOUNT = "/opt/aideator-agent"
+"""What the agent, or the gateway, needs besides the harness."""
+MCP_MOUNT = "/opt/aideator-mcp"
+"""What it takes to talk to MCP servers."""
 PYTHON_IMAGE = "python:3.11-slim"
 EXCLUDE = ["**/__pycache__", "**/*.pyc"]
 """What is left out of `agent_image` wherever it is uploaded, so that both doors make the same directory."""
@@ -16,8 +22,11 @@ EXCLUDE = ["**/__pycache__", "**/*.pyc"]
 RESULT = "/run/aideator/result.json"
 """Where the harness writes `{outcome, exit, seconds}`; no file means that it crashed."""
 
-_BOOT = f"import sys, runpy; sys.path.insert(0, '{MOUNT}/site'); runpy.run_module('agent_image', run_name='__main__')"
 _BUNDLE = Path(__file__).with_name("bundle.py")
+_LIBRARIES = ":".join(f"{mount}/lib" for mount in (MOUNT, AGENT_MOUNT, MCP_MOUNT))
+
+Mounts = Mapping[str, dagger.Directory]
+"""Directories by where they are mounted while a step runs."""
 
 
 def harness(client: dagger.Client, agent_image: dagger.Directory, requirements: str) -> dagger.Directory:
@@ -25,34 +34,53 @@ def harness(client: dagger.Client, agent_image: dagger.Directory, requirements: 
 
     `requirements` is the text of their `requirements.txt`: a file out of a directory counts as new with any of it.
     """
-    return (
-        client.container()
-        .from_(PYTHON_IMAGE)
-        .with_new_file("/requirements.txt", requirements)
-        .with_new_file("/bundle.py", _BUNDLE.read_text())
-        .with_exec(["python3", "/bundle.py", "/requirements.txt", "/bundle"])
-        .directory("/bundle")
-        .with_directory("site/agent_image", agent_image)
-    )
+    python = _bundling(client).with_exec(["python3", "/bundle.py", "python", "/bundle"]).directory("/bundle")
+    with_packages = python.with_directory("/", packages(client, requirements))
+    return with_packages.with_directory("site/agent_image", agent_image)
 
 
-def run_harness(container: dagger.Container, directory: dagger.Directory, args: list[str]) -> dagger.Container:
-    """Add a step that runs the harness; the step fails where the harness does not end with status 0.
+def packages(client: dagger.Client, requirements: str) -> dagger.Directory:
+    """Install what the text of a requirements file lists, all of it pinned, into a directory to mount."""
+    bundling = _bundling(client).with_new_file("/requirements.txt", requirements)
+    bundle = ["python3", "/bundle.py", "packages", "/bundle", "/requirements.txt"]
+    return bundling.with_exec(bundle).directory("/bundle")
+
+
+def _bundling(client: dagger.Client) -> dagger.Container:
+    return client.container().from_(PYTHON_IMAGE).with_new_file("/bundle.py", _BUNDLE.read_text())
+
+
+def command(module: str) -> list[str]:
+    """The command line that runs a module of the harness.
 
     The loader is called by name, so neither the image's libc nor its absence matters. Python is isolated (`-I`) from
     the image's variables and the repository's folders: neither one named `agent_image` nor a `PYTHONPATH` replaces it.
     """
-    return _run(container, directory, args, dagger.ReturnType.SUCCESS)
+    boot = f"import sys, runpy; sys.path.insert(0, '{MOUNT}/site'); sys.path.append('{AGENT_MOUNT}/site'); "
+    run = f"runpy.run_module('{module}', run_name='__main__')"
+    python = [f"{MOUNT}/lib/ld.so", "--library-path", _LIBRARIES, f"{MOUNT}/python/bin/python3"]
+    return [*python, "-I", "-c", boot + run]
 
 
-def try_harness(container: dagger.Container, directory: dagger.Directory, args: list[str]) -> dagger.Container:
+def run_harness(container: dagger.Container, mounts: Mounts, args: list[str]) -> dagger.Container:
+    """Add a step that runs the harness; the step fails where the harness does not end with status 0."""
+    return _run(container, mounts, args, dagger.ReturnType.SUCCESS)
+
+
+def try_harness(container: dagger.Container, mounts: Mounts, args: list[str]) -> dagger.Container:
     """Like `run_harness`, but any exit status is a result; only a death by signal still raises `ExecError`."""
-    return _run(container, directory, args, dagger.ReturnType.ANY)
+    return _run(container, mounts, args, dagger.ReturnType.ANY)
 
 
-def _run(
-    container: dagger.Container, directory: dagger.Directory, args: list[str], expect: dagger.ReturnType
-) -> dagger.Container:
-    python = [f"{MOUNT}/lib/ld.so", "--library-path", f"{MOUNT}/lib", f"{MOUNT}/python/bin/python3"]
-    command = [*python, "-I", "-c", _BOOT, "--result", RESULT, *args]
-    return container.with_mounted_directory(MOUNT, directory).with_exec(command, expect=expect).without_mount(MOUNT)
+def mounted(container: dagger.Container, mounts: Mounts) -> dagger.Container:
+    for path, directory in mounts.items():
+        container = container.with_mounted_directory(path, directory)
+    return container
+
+
+def _run(container: dagger.Container, mounts: Mounts, args: list[str], expect: dagger.ReturnType) -> dagger.Container:
+    line = [*command("agent_image"), "--result", RESULT, *args]
+    ended = mounted(container, mounts).with_exec(line, expect=expect)
+    for path in mounts:
+        ended = ended.without_mount(path)
+    return ended

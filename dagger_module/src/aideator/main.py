@@ -3,140 +3,37 @@
 # The SDK's overloads of `function` lack `cache`, without which a call may be answered from the cache for seven days.
 # pyright: reportCallIssue=false, reportUntypedFunctionDecorator=false
 
+import dataclasses
 import json
 import uuid
+from collections.abc import Sequence
 from typing import Annotated
 
-import anyio
 import dagger
-from dagger import DefaultPath, Doc, Ignore, dag, field, function, object_type
+from dagger import DefaultPath, Doc, Ignore, dag, function, object_type
 
 from aideator import workspace as shared
-from aideator.harness import EXCLUDE, PYTHON_IMAGE, harness
-from aideator.patch import patch
-from aideator.report import Report, Row, markdown
-from aideator.variation import Task, result, tree, variation
+from aideator.assignment import Assignment, assigned, read_agents
+from aideator.gateway import REQUIREMENTS
+from aideator.harness import EXCLUDE, PYTHON_IMAGE, harness, packages
+from aideator.providers import (
+    ANTHROPIC_URL,
+    MODELS_HOST,
+    OPENAI_URL,
+    Budget,
+    Provider,
+    anthropic,
+    asks_model,
+    gpt_oss,
+    open_gateway,
+    openai,
+    provider_of,
+)
+from aideator.run import Run
+from aideator.variation import Task
 
 DEFAULT_REPO = "https://github.com/octocat/Hello-World"
-AGENTS = ("builtin", "command")
-MODEL = "scripted"
-GRACE_S = 30.0
-"""Seconds after its deadline in which a harness has to end; it takes one, unless its agent has stopped it."""
 DEFAULT_PROMPT = "Analyze this repository and describe what it does"
-
-
-@object_type
-class Variation:
-    """One agent at work in one container."""
-
-    index: int = field()
-    base: dagger.Directory
-    timeout: float
-    worked: dagger.Container
-
-    @function(cache="never")
-    async def output(self) -> str:
-        """Everything the harness printed: one JSON event a line."""
-        return await self.worked.stdout()
-
-    @function(cache="never")
-    def patch(self) -> dagger.File:
-        """The complete difference from the base commit, for `git apply`; it was applied to a clean clone."""
-        return patch(dag, self.base, self.tree())
-
-    @function(cache="never")
-    def tree(self) -> dagger.Directory:
-        """The repository as the agent left it, without `.git`."""
-        return tree(self.worked)
-
-    @function(cache="never")
-    async def exit_code(self) -> int:
-        """The harness's exit status: 0 submitted, 3 gave up, 70 crashed, 124 timed out, 128+N killed by signal N."""
-        try:
-            return await self.worked.exit_code()
-        except dagger.ExecError as error:
-            return error.exit_code
-
-    async def row(self) -> Row:
-        """This variation's line of a report; a variation that failed is a line like any other."""
-        try:
-            with anyio.fail_after(self.timeout + GRACE_S):
-                exit_code = await self.worked.exit_code()
-        except TimeoutError:
-            reason = "killed from outside, for something had stopped its harness"
-            return Row(index=self.index, outcome="timed_out", exit=124, reason=reason)
-        except dagger.ExecError as error:
-            # The engine keeps nothing of an exec that a signal killed: whatever is asked next would run it again.
-            reason = f"killed by signal {error.exit_code - 128}"
-            return Row(index=self.index, outcome="crashed", exit=error.exit_code, reason=reason)
-        try:
-            ended = json.loads(await result(self.worked).contents())
-            size = await self.patch().size()
-        except dagger.QueryError as error:
-            reason = str(error).partition(" [traceparent")[0].splitlines()[0]
-            return Row(index=self.index, outcome="crashed", exit=exit_code, reason=reason)
-        return Row(
-            index=self.index, outcome=ended["outcome"], exit=exit_code, seconds=ended["seconds"], patch_bytes=size
-        )
-
-
-@object_type
-class Run:
-    """N agents at work on one repository; asking for one variation runs that one, a summary runs them all."""
-
-    run_id: Annotated[str, Doc("Names the run: the same id with the same arguments reads the same work again")] = (
-        field()
-    )
-    commit: Annotated[str, Doc("The commit that variations start from; empty where a directory had none")] = field()
-    base: dagger.Directory
-    prepared: dagger.Container
-    harness: dagger.Directory
-    variations: int
-    prompt: str
-    agent: str
-    model: str
-    command: str
-    timeout: float
-
-    @function(cache="never")
-    def variation(self, index: Annotated[int, Doc("Which one, from 0")]) -> Variation:
-        """One variation of the run."""
-        if not 0 <= index < self.variations:
-            raise ValueError(f"this run has variations 0 to {self.variations - 1}, not {index}")
-        task = Task(
-            run_id=self.run_id,
-            index=index,
-            prompt=self.prompt,
-            agent=self.agent,
-            model=self.model,
-            command=self.command,
-            timeout_s=self.timeout,
-        )
-        return Variation(
-            index=index, base=self.base, timeout=self.timeout, worked=variation(self.prepared, self.harness, task)
-        )
-
-    @function(cache="never")
-    async def summary(self) -> str:
-        """Run all variations; a Markdown table of how each ended."""
-        return markdown(await self._report())
-
-    @function(cache="never")
-    async def report(self) -> str:
-        """Run all variations; the same as JSON."""
-        return json.dumps(await self._report(), indent=2)
-
-    async def _report(self) -> Report:
-        rows: dict[int, Row] = {}
-
-        async def add(index: int) -> None:
-            rows[index] = await self.variation(index).row()
-
-        await self.prepared.sync()
-        async with anyio.create_task_group() as working:
-            for index in range(self.variations):
-                working.start_soon(add, index)
-        return Report(run_id=self.run_id, commit=self.commit, variations=[rows[index] for index in sorted(rows)])
 
 
 @object_type
@@ -152,52 +49,131 @@ class Aideator:
         source: Annotated[dagger.Directory | None, Doc("A directory to work on as it is, instead of --repo")] = None,
         prompt: Annotated[str, Doc("What the agents are asked to do")] = DEFAULT_PROMPT,
         variations: Annotated[int, Doc("How many agents work side by side")] = 3,
-        agent: Annotated[str, Doc("What works in each container: builtin, or command")] = "builtin",
-        model: Annotated[str, Doc("What a builtin agent asks; scripted needs no key")] = MODEL,
+        agent: Annotated[str, Doc("What works in each container: builtin, claude-code, codex, or command")] = "builtin",
+        model: Annotated[
+            str, Doc("What the agents ask, as provider/name; scripted, the builtin agent's default, needs no key")
+        ] = "",
+        temperature: Annotated[float, Doc("How freely a builtin agent's model chooses; -1 leaves it alone")] = -1.0,
         command: Annotated[str, Doc("What the agent named command runs; it finds the prompt in $PROMPT")] = "",
+        agents: Annotated[
+            str,
+            Doc("Instead of these: a JSON array of {agent, model, temperature, prompt_suffix, command, count}"),
+        ] = "",
         setup: Annotated[
             list[str] | None, Doc("Shell commands run once, before the agents, on the shared clone")
         ] = None,
+        mcp_servers: Annotated[
+            str, Doc("MCP servers for the agents: a JSON object of {command, env}, {url} or {serve}, by name")
+        ] = "",
         image: Annotated[
             str, Doc("The image that everything runs in; git is added where it is missing")
         ] = PYTHON_IMAGE,
         timeout: Annotated[float, Doc("Seconds until an agent is stopped")] = 300.0,
+        budget_usd: Annotated[float, Doc("US dollars that the run may cost; 0 for no limit")] = 0.0,
+        budget_tokens: Annotated[int, Doc("Tokens that it may use; 0 for no limit")] = 0,
+        budget_calls: Annotated[int, Doc("Model calls that it may make; 0 for no limit")] = 0,
+        anthropic_api_key: Annotated[dagger.Secret | None, Doc("Key of the provider anthropic")] = None,
+        openai_api_key: Annotated[dagger.Secret | None, Doc("Key of the provider openai")] = None,
+        llm_api_key: Annotated[dagger.Secret | None, Doc("Key of the provider gpt-oss, if it wants one")] = None,
+        anthropic_base_url: Annotated[str, Doc("Where the provider anthropic is")] = ANTHROPIC_URL,
+        openai_base_url: Annotated[
+            str, Doc("Where the provider openai is; another one is asked by Chat Completions")
+        ] = OPENAI_URL,
+        gpt_oss_url: Annotated[str, Doc("Where the provider gpt-oss is: any server of Chat Completions")] = "",
+        model_server: Annotated[
+            dagger.Service | None,
+            Doc(
+                "A model server on your machine, such as tcp://localhost:11434; base URLs reach it as http://models:PORT"
+            ),
+        ] = None,
         run_id: Annotated[str, Doc("Reuse it to read the work of an earlier call; random by default")] = "",
         agent_image: Annotated[
             dagger.Directory, DefaultPath("/agent_image"), Ignore(EXCLUDE), Doc("The harness's sources")
         ],
     ) -> Run:
         """Prepare a run; nothing works until a variation, a summary or a report is asked for."""
-        if variations < 1:
-            raise ValueError(f"--variations must be at least 1, not {variations}")
-        if timeout <= 0:
-            raise ValueError(f"--timeout must be more than 0 seconds, not {timeout:g}")
-        if not prompt.strip():
-            raise ValueError("--prompt is empty")
-        if model != MODEL:
-            raise ValueError(f"--model is {MODEL} in this version, not {model}")
-        if agent not in AGENTS:
-            raise ValueError(f"--agent is one of {', '.join(AGENTS)}, not {agent}")
-        if bool(command) != (agent == "command"):
-            raise ValueError("--command and --agent=command go together")
+        _check(variations, timeout, prompt)
+        if agents and (model or command or agent != "builtin"):
+            raise ValueError("--agents goes instead of --agent, --model and --command")
+        one = Assignment(
+            agent=agent, model=model, temperature=None if temperature < 0 else temperature, command=command
+        )
+        assignments = read_agents(agents) if agents else [assigned(one, "--agent")] * variations
+        providers = (
+            anthropic(anthropic_base_url, anthropic_api_key),
+            openai(openai_base_url, openai_api_key),
+            gpt_oss(gpt_oss_url, llm_api_key),
+        )
+        run_id = run_id or uuid.uuid4().hex
+        tasks = [
+            _task(run_id, index, prompt, timeout, mcp_servers, each, providers)
+            for index, each in enumerate(assignments)
+        ]
         commit, base = await _base(repo, ref, source)
-        repository = repo if source is None else "a directory"
         directory = harness(dag, agent_image, await agent_image.file("requirements.txt").contents())
-        return Run(
-            run_id=run_id or uuid.uuid4().hex,
+        run = Run(
+            run_id=run_id,
             commit=commit,
             base=base,
             prepared=shared.workspace(
-                dag, image=image, base=base, harness=directory, repository=repository, setup=setup or []
+                dag,
+                image=image,
+                base=base,
+                harness=directory,
+                repository=repo if source is None else "a directory",
+                setup=setup or [],
             ),
+            agent_image=agent_image,
             harness=directory,
-            variations=variations,
-            prompt=prompt,
-            agent=agent,
-            model=model,
-            command=command,
+            tasks=[json.dumps(dataclasses.asdict(task)) for task in tasks],
             timeout=timeout,
         )
+        if any(map(asks_model, assignments)):
+            run.gateway, run.tokens = open_gateway(
+                dag,
+                run_id=run_id,
+                assignments=assignments,
+                providers=providers,
+                budget=Budget(usd=budget_usd, tokens=budget_tokens, calls=budget_calls),
+                timeout_s=timeout,
+                harness=directory,
+                packages=packages(dag, await agent_image.file(REQUIREMENTS).contents()),
+                upstreams={} if model_server is None else {MODELS_HOST: model_server},
+            )
+        return run
+
+
+def _check(variations: int, timeout: float, prompt: str) -> None:
+    if variations < 1:
+        raise ValueError(f"--variations must be at least 1, not {variations}")
+    if timeout <= 0:
+        raise ValueError(f"--timeout must be more than 0 seconds, not {timeout:g}")
+    if not prompt.strip():
+        raise ValueError("--prompt is empty")
+
+
+def _task(
+    run_id: str,
+    index: int,
+    prompt: str,
+    timeout: float,
+    mcp_servers: str,
+    assignment: Assignment,
+    providers: Sequence[Provider],
+) -> Task:
+    provider, _, name = assignment.model.partition("/")
+    return Task(
+        run_id=run_id,
+        index=index,
+        prompt=assignment.prompt(prompt),
+        agent=assignment.agent,
+        model=name or provider,
+        wire=provider_of(assignment, providers).wire if asks_model(assignment) else "",
+        temperature=assignment.temperature,
+        command=assignment.command,
+        mcp=mcp_servers,
+        timeout_s=timeout,
+    )
 
 
 async def _base(repo: str, ref: str, source: dagger.Directory | None) -> tuple[str, dagger.Directory]:

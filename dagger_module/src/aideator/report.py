@@ -11,6 +11,8 @@ class Row(TypedDict, total=False):
     exit: int
     seconds: float
     patch_bytes: int
+    usage: dict[str, float | None]
+    """What its model calls took: calls, tokens by kind, `cost_usd`; null where a price is unknown."""
     reason: str
 
 
@@ -27,8 +29,8 @@ def markdown(report: Report) -> str:
     lines = [
         f"Run `{report['run_id']}` at `{report['commit'] or 'the directory as given'}`",
         "",
-        "| variation | outcome | exit | seconds | patch |",
-        "|---:|---|---:|---:|---:|",
+        "| variation | outcome | exit | seconds | patch | calls | tokens in | out | cost |",
+        "|---:|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     return "\n".join([*lines, *map(_line, report["variations"])]) + "\n"
 
@@ -36,4 +38,14 @@ def markdown(report: Report) -> str:
 def _line(row: Row) -> str:
     seconds = f"{row['seconds']:.1f}" if "seconds" in row else "-"
     size = f"{row['patch_bytes']} bytes" if "patch_bytes" in row else row.get("reason", "-")
-    return f"| {row.get('index')} | {row.get('outcome')} | {row.get('exit')} | {seconds} | {size} |"
+    ended = f"| {row.get('index')} | {row.get('outcome')} | {row.get('exit')} | {seconds} | {size} "
+    return ended + _spent(row.get("usage") or {})
+
+
+def _spent(usage: dict[str, float | None]) -> str:
+    """The columns on model calls; dashes where there were none."""
+    if not usage.get("calls"):
+        return "| - | - | - | - |"
+    read = sum(usage.get(name) or 0 for name in ("input_tokens", "cache_read_tokens", "cache_write_tokens"))
+    cost = "unknown" if (usd := usage.get("cost_usd")) is None else f"${usd:.4f}"
+    return f"| {usage['calls']} | {read:.0f} | {usage.get('output_tokens') or 0:.0f} | {cost} |"

@@ -8,7 +8,7 @@ import hashlib
 
 import dagger
 
-from aideator.harness import PYTHON_IMAGE, run_harness
+from aideator.harness import MOUNT, PYTHON_IMAGE, run_harness
 
 WORKDIR = "/workspace"
 
@@ -74,7 +74,7 @@ def workspace(
     cached = ready.with_mounted_cache(_CACHE, setup_cache(client, repository, setup))
     cached = cached.with_env_variable("XDG_CACHE_HOME", _CACHE)
     args = [f"--timeout={setup_timeout_s:g}", *(f"--setup={command}" for command in setup)]
-    done = run_harness(cached, harness, args)
+    done = run_harness(cached, {MOUNT: harness}, args)
     return done.without_env_variable("XDG_CACHE_HOME").without_mount(_CACHE)
 
 

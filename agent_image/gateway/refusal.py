@@ -1,0 +1,78 @@
+"""What a caller gets instead of an answer, or in the middle of one: an error in its own wire format."""
+
+from typing import Any
+
+import msgspec
+
+from agent_image.gateway.plan import Wire
+
+_STATUS = {
+    "llm.token": 401,
+    "llm.model": 403,
+    "llm.budget": 403,
+    "llm.auth": 401,
+    "llm.spend_limit": 403,
+    "llm.rate_limited": 429,
+    "llm.unavailable": 503,
+    "llm.request_too_large": 413,
+    "llm.refused": 400,
+    "llm.truncated": 502,
+    "llm.silent": 504,
+    "llm.too_large": 502,
+}
+_TYPE = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    502: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+_WORTH_ANOTHER_TRY = {"llm.truncated", "llm.silent"}
+"""Another call may fare better; after all others the same would come of it."""
+
+
+class RefusedError(Exception):
+    """There is no answer, or no more of it. `code` is for programs, the message for an agent to read."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    @property
+    def status(self) -> int:
+        """The HTTP status, where the answer has not begun."""
+        return _STATUS[self.code]
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        fixed = [(b"content-type", b"application/json")]
+        return fixed if self.code in _WORTH_ANOTHER_TRY else [*fixed, (b"x-should-retry", b"false")]
+
+
+def error_body(wire: Wire, error: RefusedError) -> bytes:
+    return msgspec.json.encode(_body(wire, error))
+
+
+def error_event(wire: Wire, error: RefusedError) -> bytes:
+    """Return the error as an event for a stream that has begun."""
+    if wire == "chat":
+        return b"data: %b\n\n" % error_body(wire, error)
+    fields = _body(wire, error)
+    if wire == "responses":
+        # The specification has the error's fields at the top; what the API sends, and SDKs look for, is below `error`.
+        fields = {"type": "error", **_fields_of_openai(error), **fields, "sequence_number": 0}
+    return b"event: error\ndata: %b\n\n" % msgspec.json.encode(fields)
+
+
+def _body(wire: Wire, error: RefusedError) -> dict[str, Any]:
+    kind = _TYPE[error.status]
+    if wire == "messages":
+        return {"type": "error", "error": {"type": kind, "message": str(error), "code": error.code}}
+    return {"error": {"type": kind, **_fields_of_openai(error)}}
+
+
+def _fields_of_openai(error: RefusedError) -> dict[str, Any]:
+    return {"message": str(error), "param": None, "code": error.code}

@@ -1,0 +1,49 @@
+"""What goes back to a caller: an answer or an error, whichever of the two it has come to."""
+
+from litestar.types import Send
+
+from agent_image.gateway.plan import Wire
+from agent_image.gateway.refusal import RefusedError, error_body, error_event
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Reply:
+    """One reply over ASGI. A stream that is begun and not ended is an aborted connection, as a server takes it."""
+
+    def __init__(self, wire: Wire, send: Send) -> None:
+        self._wire: Wire = wire
+        self._send = send
+        self._is_stream = False
+        self._has_ended = False
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Begin a stream."""
+        self._is_stream = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def pass_on(self, block: bytes) -> None:
+        """Send a block of whole events; nothing for an empty one."""
+        if block:
+            await self._send({"type": "http.response.body", "body": block, "more_body": True})
+
+    async def end(self) -> None:
+        """End a stream."""
+        self._has_ended = True
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send what is no stream."""
+        self._has_ended = True
+        headers = [*headers, (b"content-length", str(len(body)).encode())]
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def refuse(self, error: RefusedError) -> None:
+        """Send an error: as the reply, or as the last event of a stream that is left without its end."""
+        if self._has_ended:
+            return
+        if self._is_stream:
+            await self.pass_on(error_event(self._wire, error))
+        else:
+            await self.whole(error.status, error.headers, error_body(self._wire, error))

@@ -1,0 +1,109 @@
+"""A run's gateway at work: what it tells goes to the log, and is summed up by variation."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+
+import anyio
+
+from agent_image import events
+from agent_image.events import CallFailed, decode_line
+from service import frames
+from service.ending import Ending
+from service.engine import Line, Models, Sandbox, Serving
+from service.errors import EngineError, EngineLostError
+from service.record import Record
+from service.run import State
+from service.tally import Tally
+from service.usage import Usage
+
+_LEDGER_S = 3.0
+
+
+class Relay:
+    """The gateway of one run, or none where `models` is None; `stop` ends the run, which cannot go on without it."""
+
+    def __init__(self, models: Models | None, record: Record, stop: Callable[[Ending], None]) -> None:
+        self._record = record
+        self._stop = stop
+        self._tally = Tally()
+        self._serving = anyio.Event()
+        self._usage = {} if models is None else {grant.variation: Usage() for grant in models.plan.grants}
+        self._failed: dict[int, CallFailed] = {}
+
+    @asynccontextmanager
+    async def at_work(self, sandbox: Sandbox) -> AsyncGenerator[None]:
+        """Have the gateway starting, then running, in the block."""
+        if not self._usage:
+            yield
+            return
+        failure: EngineError | None = None
+        # Shielded: what ends the run must not end the gateway before it has told what the run has spent.
+        relaying, has_ended = anyio.CancelScope(shield=True), False
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._run, sandbox, relaying)
+            try:
+                yield
+                await sandbox.end_relay()
+                has_ended = True
+            except EngineError as error:  # the task group would wrap it
+                failure = error
+            finally:
+                if not has_ended:
+                    with anyio.move_on_after(_LEDGER_S, shield=True), suppress(EngineError):
+                        await self.catch_up(sandbox)
+                    relaying.cancel()
+        if failure is not None:
+            raise failure
+
+    async def serving(self) -> None:
+        """Wait until variations can ask it."""
+        if self._usage:
+            await self._serving.wait()
+
+    async def catch_up(self, sandbox: Sandbox) -> None:
+        """Take from its ledger what the live lines lack so far."""
+        if self._serving.is_set():
+            for data in await sandbox.final_output("gateway"):
+                await self._add(Line("gateway", data, frames.now()))
+
+    def usage(self, index: int) -> Usage | None:
+        """What a variation has used so far; None for one that asks no model."""
+        return self._usage.get(index)
+
+    def failure(self, index: int) -> CallFailed | None:
+        """Why a variation's last call came to nothing, if it did."""
+        return self._failed.get(index)
+
+    async def _run(self, sandbox: Sandbox, scope: anyio.CancelScope) -> None:
+        try:
+            with scope:
+                async with aclosing(sandbox.relay()) as items:
+                    async for item in items:
+                        if isinstance(item, Serving):
+                            self._serving.set()
+                        else:
+                            await self._add(item)
+        except EngineLostError as error:
+            self._stop(Ending(state=State.LOST, code=error.code, detail=str(error)))
+        except EngineError as error:
+            self._stop(Ending(state=State.FAILED, code=error.code, detail=str(error)))
+
+    async def _add(self, line: Line) -> None:
+        event = decode_line(line.data)
+        if self._tally.is_new(event):
+            self._sum_up(event)
+            await self._record.event(None, event, line.time)
+
+    def _sum_up(self, event: events.Event) -> None:
+        if isinstance(event, CallFailed):
+            self._failed[event.variation] = event
+        elif isinstance(event, events.Usage) and event.variation in self._usage:
+            self._failed.pop(event.variation, None)
+            self._usage[event.variation] += Usage(
+                calls=1,
+                input_tokens=event.input_tokens,
+                output_tokens=event.output_tokens,
+                cache_read_tokens=event.cache_read_tokens,
+                cache_write_tokens=event.cache_write_tokens,
+                cost_usd=event.cost_usd,
+            )

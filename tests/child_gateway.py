@@ -1,0 +1,107 @@
+"""A run's gateway as a child process on this machine."""
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import anyio
+import httpx2
+import msgspec
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from service.engine import Models
+
+_ROOT = Path(__file__).parents[1]
+_START_S = 60.0
+_END_S = 10.0
+
+
+class ChildGateway:
+    """It listens on a port of its own choice; `url` is there once it does."""
+
+    def __init__(self, models: Models, folder: Path) -> None:
+        self._models = models
+        self._folder = folder
+        self._process: Process
+        self._control: httpx2.AsyncClient
+        self.was_told_to_end = False
+        self.url = ""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator["ChildGateway"]:
+        plan = self._folder / "plan.json"
+        plan.write_bytes(msgspec.json.encode(self._models.plan))
+        plan.chmod(0o600)
+        self._process = await anyio.open_process(
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "agent_image.gateway",
+                f"--plan={plan}",
+                "--listen=127.0.0.1:0",
+                "--with-parent",
+            ],
+            cwd=_ROOT,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), **self._models.keys},
+            stdin=subprocess.DEVNULL,
+        )
+        try:
+            self.url = await self._listening()
+            token = self._models.plan.control_token
+            async with httpx2.AsyncClient(base_url=self.url, headers={"Authorization": f"Bearer {token}"}) as control:
+                self._control = control
+                yield self
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._stop()
+
+    async def lines(self) -> AsyncGenerator[bytes]:
+        """What it prints, to its end."""
+        assert self._process.stdout is not None
+        rest = b""
+        async for chunk in self._process.stdout:
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield line
+
+    def environ(self, index: int) -> dict[str, str]:
+        """What a harness is told of it; nothing for a variation that asks no model."""
+        tokens = {grant.variation: grant.token for grant in self._models.plan.grants}
+        return {"AIDEATOR_GATEWAY": self.url, "AIDEATOR_TOKEN": tokens[index]} if index in tokens else {}
+
+    async def ledger(self) -> list[bytes]:
+        return (await self._control.get("/control/ledger")).raise_for_status().content.splitlines()
+
+    async def retire(self, index: int) -> None:
+        with suppress(httpx2.HTTPError):
+            await self._control.post(f"/control/retire/{index}")
+
+    def end(self) -> None:
+        """Let it come to its end, and `lines` with it."""
+        self.was_told_to_end = True
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    async def _listening(self) -> str:
+        assert self._process.stderr is not None
+        with anyio.fail_after(_START_S):
+            line = await BufferedByteReceiveStream(self._process.stderr).receive_until(b"\n", 65_536)
+        address = line.decode().removeprefix("listening on ")
+        assert address != line.decode(), line
+        return f"http://{address}"
+
+    async def _stop(self) -> None:
+        with suppress(ProcessLookupError):
+            self._process.terminate()
+        with anyio.move_on_after(_END_S):
+            await self._process.wait()
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.aclose()

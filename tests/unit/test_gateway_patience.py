@@ -1,0 +1,274 @@
+"""Providers that limit, fail, hang or refuse: what is tried again, how often, and what an agent is told in the end."""
+
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from gateway_places import PLAIN, VARIATIONS, WIRES, Kind, Place, Places, error_of, places
+from gateway_process import LIMIT_S, until
+
+from agent_image.gateway.plan import Patience, Wire
+from tests.providers.fake import fake_provider
+from tests.providers.faults import (
+    BEFORE_HEAD,
+    Fault,
+    cut_after,
+    end_after,
+    error_after,
+    huge,
+    refused,
+    silence_after,
+    slow,
+    spend_limit,
+)
+from tests.providers.script import Tokens, Turn
+
+PATIENCE = Patience(
+    retries=3, first_backoff_s=0.01, longest_backoff_s=0.05, longest_wait_s=10.0, connect_s=10.0, silence_s=LIMIT_S
+)
+TIRED = Patience(retries=0, silence_s=2.0, call_s=4.0, longest_backoff_s=0.01)
+WRONG_KEY = Kind(key_variable="WRONG_KEY")
+NOBODY_THERE = Kind(base_url="http://127.0.0.1:1")
+NO_NAME = Kind(base_url="http://nowhere.invalid")
+SCRIPT = [Turn(text="I shall look around first, and then we shall see.")]
+TOKENS = Tokens(input=100, output=20)
+OVERLOADED = [503, 529]
+FAILED = [408, 409, 500, 502, 504, 520]
+
+
+@pytest.fixture(scope="module")
+def all_places() -> Generator[Places]:
+    kinds = [*[PLAIN] * 110, *[WRONG_KEY] * 3, NOBODY_THERE, NO_NAME]
+    with fake_provider(SCRIPT, tokens=TOKENS) as fake, places(fake, kinds, PATIENCE) as running:
+        yield running
+
+
+@pytest.fixture
+def place(all_places: Places) -> Place:
+    return all_places.take()
+
+
+@pytest.fixture
+def all_tired() -> Generator[Places]:
+    """Of a gateway that has hardly any patience."""
+    with fake_provider(SCRIPT, tokens=TOKENS) as fake, places(fake, [PLAIN] * 5, TIRED) as running:
+        yield running
+
+
+@pytest.fixture(params=WIRES)
+def wire(request: pytest.FixtureRequest) -> Wire:
+    return request.param
+
+
+def in_two_seconds() -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+
+
+@pytest.mark.parametrize("asked", ["1", "0.2", "date", "ms", "", "soon", "-3"])
+async def test_a_provider_that_limits_its_calls_gets_the_time_that_it_asks_for(place: Place, asked: str):
+    headers = {"date": {"retry_after": in_two_seconds()}, "ms": {"retry_after_ms": "200"}, "": {}}
+    place.fail_next(refused(429, **headers.get(asked, {"retry_after": asked})))
+    answer = await place.ask("messages", stream=True)
+    assert answer.status_code == 200
+    (wait,) = place.waits
+    first, second = place.seen
+    assert second.began - first.began >= wait.for_s
+    assert wait.until
+    assert "limits the rate" in wait.reason
+    least, most = {"1": (1, 1), "0.2": (0.2, 0.2), "date": (0.5, 2), "ms": (0.2, 0.2)}.get(asked, (0.01, 0.01))
+    assert least <= wait.for_s <= most
+    assert place.failures == []
+
+
+@pytest.mark.parametrize("status", [429, *OVERLOADED])
+async def test_all_variations_wait_together_and_one_event_tells_it(place: Place, wire: Wire, status: int):
+    await place.ask(wire)
+    place.fail_next(Fault(status=status, then="silence", after=BEFORE_HEAD), times=VARIATIONS)
+    answers: list[httpx2.Response] = []
+    async with anyio.create_task_group() as tasks:
+
+        async def ask_all() -> None:
+            answers.extend(await place.ask_all(wire, stream=True))
+
+        tasks.start_soon(ask_all)
+        await place.until_seen(1 + VARIATIONS)
+        place.fake.release()
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(place.waits) == 1
+    assert len(place.seen) == 1 + 2 * VARIATIONS
+
+
+async def test_the_first_call_goes_alone_until_the_provider_has_answered(place: Place, wire: Wire):
+    place.fail_next(refused(429, retry_after="0.3"))
+    answers = await place.ask_all(wire, stream=True)
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(place.waits) == 1
+    assert len(place.seen) == 1 + VARIATIONS
+
+
+async def test_a_call_goes_alone_only_until_the_head_of_its_answer_is_there(place: Place):
+    place.fail_next(silence_after(2))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(place.ask_stream, "messages")
+        await place.until_seen(1)
+        assert (await place.ask("messages", index=1)).status_code == 200
+        place.fake.release()
+
+
+async def test_a_provider_that_asks_for_more_time_than_there_is_is_taken_to_refuse(place: Place, wire: Wire):
+    place.fail_next(refused(429, retry_after="3600"))
+    answers = await place.ask_all(wire)
+    assert {answer.status_code for answer in answers} == {429}
+    assert {error_of(wire, answer)["code"] for answer in answers} == {"llm.rate_limited"}
+    assert {answer.headers["x-should-retry"] for answer in answers} == {"false"}
+    assert (len(place.seen), place.waits) == (1, [])
+    until(lambda: len(place.failures) == VARIATIONS)
+    assert {failure.code for failure in place.failures} == {"llm.rate_limited"}
+
+
+async def test_patience_with_a_provider_that_always_limits_has_an_end(place: Place):
+    place.fail_next(refused(429, retry_after="4"), times=None)
+    answer = await place.ask("chat")
+    assert error_of("chat", answer)["code"] == "llm.rate_limited"
+    assert len(place.seen) == 3
+
+
+@pytest.mark.parametrize("status", [*OVERLOADED, *FAILED])
+async def test_what_a_provider_fails_is_tried_again(place: Place, status: int):
+    place.fail_next(refused(status), times=PATIENCE.retries)
+    answer = await place.ask("responses", stream=True)
+    assert answer.status_code == 200
+    assert len(place.seen) == PATIENCE.retries + 1
+    assert bool(place.waits) == (status in OVERLOADED)
+
+
+@pytest.mark.parametrize("fault", [*map(refused, [*OVERLOADED, *FAILED]), cut_after(BEFORE_HEAD)])
+async def test_a_provider_that_always_fails_is_unavailable(place: Place, fault: Fault):
+    place.fail_next(fault, times=None)
+    answer = await place.ask("messages", stream=True)
+    assert (answer.status_code, error_of("messages", answer)["code"]) == (503, "llm.unavailable")
+    assert answer.headers["x-should-retry"] == "false"
+    assert len(place.seen) == PATIENCE.retries + 1
+    until(lambda: bool(place.failures))
+    assert [failure.code for failure in place.failures] == ["llm.unavailable"]
+    assert place.usages == []
+
+
+async def test_a_provider_that_gives_no_answer_is_asked_again(place: Place, wire: Wire):
+    place.fail_next(cut_after(BEFORE_HEAD))
+    assert (await place.ask(wire)).status_code == 200
+
+
+@pytest.mark.parametrize("kind", [NOBODY_THERE, NO_NAME])
+async def test_a_provider_that_is_not_there_is_unavailable(all_places: Places, kind: Kind):
+    place = all_places.take(kind)
+    for wire in WIRES:
+        answer = await place.ask(wire)
+        assert (answer.status_code, error_of(wire, answer)["code"]) == (503, "llm.unavailable")
+
+
+async def test_a_wrong_key_is_asked_with_once(all_places: Places, wire: Wire):
+    place = all_places.take(WRONG_KEY)
+    answers = await place.ask_all(wire)
+    answers.append(await place.ask(wire, stream=True))
+    assert {answer.status_code for answer in answers} == {401}
+    assert {error_of(wire, answer)["code"] for answer in answers} == {"llm.auth"}
+    assert {answer.headers["x-should-retry"] for answer in answers} == {"false"}
+    assert len(place.seen) == 1
+    until(lambda: len(place.failures) == len(answers))
+    assert {failure.code for failure in place.failures} == {"llm.auth"}
+
+
+@pytest.mark.parametrize(
+    ("wire", "fault"),
+    [
+        ("messages", spend_limit("messages")),
+        ("chat", spend_limit("chat")),
+        ("responses", spend_limit("responses")),
+        ("chat", refused(429, "billing_hard_limit_reached")),
+        ("messages", Fault(status=400, message="Your credit balance is too low to access this.")),
+        ("messages", refused(402)),
+    ],
+)
+async def test_an_account_that_may_spend_no_more_is_never_asked_again(place: Place, wire: Wire, fault: Fault):
+    place.fail_next(fault, times=None)
+    answers = await place.ask_all(wire)
+    assert {answer.status_code for answer in answers} == {403}
+    assert {error_of(wire, answer)["code"] for answer in answers} == {"llm.spend_limit"}
+    assert (len(place.seen), place.waits) == (1, [])
+
+
+async def test_text_that_names_a_spend_limit_stops_nobody(place: Place):
+    place.fail_next(Fault(status=400, message="what does insufficient_quota mean?"))
+    assert (await place.ask("chat")).status_code == 400
+    assert (await place.ask("chat")).status_code == 200
+
+
+async def test_a_provider_s_error_in_mid_stream_is_passed_on_as_it_is(place: Place, wire: Wire):
+    place.fail_next(error_after(3, "overloaded_error"))
+    answer = await place.ask(wire, stream=True)
+    assert b"the fake fails on request" in answer.content
+    assert b"llm." not in answer.content
+    until(lambda: bool(place.failures))
+    assert [failure.code for failure in place.failures] == ["llm.failed"]
+    assert len(place.usages) == len(place.seen) == 1
+
+
+@pytest.mark.parametrize("events", range(6))
+@pytest.mark.parametrize("how", [cut_after, end_after])
+async def test_a_stream_without_its_last_event_is_found_truncated(place: Place, wire: Wire, how: Any, events: int):
+    place.fail_next(how(events))
+    received = await place.ask_stream(wire)
+    assert received.is_aborted
+    assert received.error(wire)["code"] == "llm.truncated"
+    until(lambda: bool(place.failures))
+    assert [failure.code for failure in place.failures] == ["llm.truncated"]
+    assert place.usages[0].input_tokens == (100 if wire == "messages" and events else 0)
+    assert len(place.seen) == 1
+
+
+@pytest.mark.parametrize("how", [cut_after, end_after])
+async def test_an_answer_that_breaks_off_is_no_answer(place: Place, wire: Wire, how: Any):
+    place.fail_next(how(0))
+    answer = await place.ask(wire)
+    if how is cut_after:
+        assert (answer.status_code, error_of(wire, answer)["code"]) == (502, "llm.truncated")
+        assert "x-should-retry" not in answer.headers
+
+
+async def test_silence_and_slowness_have_an_end(all_tired: Places):
+    """All of them at once, for each takes its time."""
+    async with anyio.create_task_group() as tasks:
+        for wire in WIRES:
+            tasks.start_soon(_is_cut, all_tired.take(), wire, silence_after(3))
+        tasks.start_soon(_is_cut, all_tired.take(), "messages", slow(1.2))
+        tasks.start_soon(_is_unanswered, all_tired.take())
+
+
+async def test_an_answer_that_is_too_large_is_cut(place: Place, wire: Wire):
+    place.fail_next(huge(17 * 1024 * 1024), times=2)
+    received = await place.ask_stream(wire)
+    assert received.is_aborted
+    assert received.error(wire)["code"] == "llm.too_large"
+    answer = await place.ask(wire)
+    assert (answer.status_code, error_of(wire, answer)["code"]) == (502, "llm.too_large")
+    until(lambda: len(place.failures) == 2)
+
+
+async def _is_cut(place: Place, wire: Wire, fault: Fault) -> None:
+    place.fail_next(fault)
+    received = await place.ask_stream(wire)
+    assert received.is_aborted
+    assert received.error(wire)["code"] == "llm.silent"
+    await place.fake.until(lambda: place.seen[0].was_left)
+    until(lambda: [failure.code for failure in place.failures] == ["llm.silent"])
+
+
+async def _is_unanswered(place: Place) -> None:
+    place.fail_next(silence_after(BEFORE_HEAD))
+    answer = await place.ask("chat", stream=True)
+    assert error_of("chat", answer)["code"] == "llm.unavailable"
