@@ -139,10 +139,13 @@ class Shell:
             ValueError: there is a NUL in it.
 
         """
-        environment = {**self.environment, **extra}
-        pipe = subprocess.PIPE
         program = Program(
-            self._processes.start(command, directory=self._directory, environment=environment, stdin=pipe)
+            self._processes.start(
+                command,
+                directory=self._directory,
+                environment={**self.environment, **extra},
+                stdin=subprocess.PIPE,
+            )
         )
         self._background.start_soon(self._show, program)
         return program

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from agent_image.agents.access import messages_variables
-from agent_image.agents.command_line import failed, gave_up, installed
+from agent_image.agents.command_line import call_failed, failed, installed
 from agent_image.agents.transcript import Transcript
 from agent_image.events import Outcome, Usage
 from agent_image.mcp.servers import Server, command_of, read_servers
@@ -111,6 +111,10 @@ class _User(Struct, frozen=True, tag="user"):
     message: _Message
 
 
+class _Progress(Struct, frozen=True, tag="tool_progress"):
+    """A tool is still at work."""
+
+
 class _Used(Struct, frozen=True, rename="camel"):
     input_tokens: int = 0
     output_tokens: int = 0
@@ -124,10 +128,12 @@ class _Result(Struct, frozen=True, tag="result"):
     is_error: bool
     result: str = ""
     api_error_status: int | None = None
+    num_turns: int = 1
+    """0 for a prompt such as `/context`, which is a command of its own."""
     used: dict[str, _Used] = msgspec.field(name="model_usage_since_last_result", default_factory=dict[str, _Used])
 
 
-_decoder = msgspec.json.Decoder(_System | _Partial | _Assistant | _User | _Result)
+_decoder = msgspec.json.Decoder(_System | _Partial | _Assistant | _User | _Progress | _Result)
 
 
 class ClaudeCode:
@@ -173,11 +179,14 @@ class ClaudeCode:
     def ended(self, ended: CommandEnded) -> Ended:
         result = self._result
         if result is not None and result.is_error:
-            # So it begins for any 403, which need not be about the token.
-            reason = result.result.removeprefix("Failed to authenticate. ") or f"claude ended with {result.subtype}"
-            return gave_up(reason, result.api_error_status)
+            if result.subtype != "success":  # so it is when a call failed
+                return Ended(Outcome.GAVE_UP, f"claude ended with {result.subtype}")
+            # It says this of any 403, which need not be about the token.
+            return call_failed(result.result.removeprefix("Failed to authenticate. "), result.api_error_status)
         if result is None or ended.status != 0:
             return failed("claude", ended)
+        if result.num_turns == 0:
+            return Ended(Outcome.GAVE_UP, f"claude asked no model: {result.result}")
         return Ended(Outcome.SUBMITTED)
 
     def _read_partial(self, event: _Event, transcript: Transcript) -> None:

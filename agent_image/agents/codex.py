@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from agent_image.agents.access import openai_variables
-from agent_image.agents.command_line import failed, gave_up, installed
+from agent_image.agents.command_line import call_failed, failed, installed
 from agent_image.agents.transcript import Transcript
 from agent_image.events import Outcome, Usage
 from agent_image.mcp.servers import Server, command_of, read_servers
@@ -40,6 +40,8 @@ _TRIES = {"request_max_retries": 0, "stream_max_retries": 2}  # the gateway is m
 _SERVER = {"required": True, "startup_timeout_sec": 30}
 _NO_ARGUMENTS = frozenset({"id", "type", "status", "aggregated_output", "exit_code", "result", "error"})
 _NO_SERVERS = re.compile("required MCP servers failed to initialize: .*")
+_BAD_REQUEST = 400
+"""Of such an answer it tells all that there is, and no status."""
 _STATUS = re.compile(r"\bstatus:? (\d{3})\b")
 
 _Item = dict[str, Any]
@@ -106,7 +108,8 @@ class Codex:
         self._access = access
         self._own = own
         self._servers = read_servers(task.mcp)
-        self._called: set[str] = set()
+        self._open: set[str] = set()
+        """The calls that have not returned."""
         self._is_complete = False
         self._failure = ""
 
@@ -130,6 +133,8 @@ class Codex:
                 self._complete(item, transcript)
             case _TurnCompleted(used):
                 self._is_complete = True
+                for call in sorted(self._open):
+                    transcript.returned(call, "it was still at work when the agent ended", ok=False)
                 transcript.used(_usage(self._task.model, used))
             case _TurnFailed(error):
                 self._failure = error.message
@@ -148,7 +153,7 @@ class Codex:
         return Ended(Outcome.SUBMITTED)
 
     def _call(self, item: _Item, transcript: Transcript) -> None:
-        self._called.add(str(item.get("id")))
+        self._open.add(str(item.get("id")))
         if item.get("type") == "mcp_tool_call":
             tool = f"mcp__{item.get('server')}__{item.get('tool')}"
             transcript.called(str(item.get("id")), tool, json.dumps(item.get("arguments")))
@@ -167,8 +172,9 @@ class Codex:
             case {"type": "error", "message": str(message)}:  # a warning: what fails is the turn
                 transcript.noted(message)
             case _:
-                if str(item.get("id")) not in self._called:
+                if str(item.get("id")) not in self._open:
                     self._call(item, transcript)
+                self._open.discard(str(item.get("id")))
                 transcript.returned(str(item.get("id")), _answer(item), ok=_is_ok(item))
 
 
@@ -190,13 +196,12 @@ def _answer(item: _Item) -> str:
 
 def _failure(message: str) -> Ended:
     """Return the end of a turn that failed, by its message: an answer as it came, or one with its address."""
-    status = _STATUS.search(message)
-    ended = gave_up(message, int(status[1]) if status else None)
     try:
-        reason = msgspec.json.decode(message, type=_Refusal).error.message
+        refusal = msgspec.json.decode(message, type=_Refusal)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        reason = message.partition(", url: ")[0]
-    return msgspec.structs.replace(ended, reason=reason)
+        status = _STATUS.search(message)
+        return call_failed(message.partition(", url: ")[0], int(status[1]) if status else None)
+    return msgspec.structs.replace(call_failed(message, _BAD_REQUEST), reason=refusal.error.message)
 
 
 def _configured(server: Server) -> dict[str, object]:

@@ -23,7 +23,7 @@ _TRACING = ("OTEL_", "TRACEPARENT", "TRACESTATE")
 """Variables by which an engine would have programs report to it."""
 _CODE = re.compile(r"\bllm\.[a-z_]+\b")
 _CODES = {401: "", 403: "", 413: "llm.request_too_large", 429: "llm.rate_limited"}
-_REFUSED = 400
+"""What a status means, where it means one thing."""
 _SERVER_ERROR = 500
 
 
@@ -71,8 +71,11 @@ def installed(task: Task, path: str) -> str:
     return str(program) if program.exists() else program.name
 
 
-def gave_up(reason: str, status: int | None = None) -> Ended:
-    """Return that end, with the gateway's code: as it stands in the reason, or what the status of its answer means."""
+def call_failed(reason: str, status: int | None = None) -> Ended:
+    """Return the end of an agent whose model call failed: with that status, or None where an answer broke off.
+
+    Its code is the gateway's where that stands in the reason, for the programs tell no more of an answer.
+    """
     code = _CODE.search(reason)
     return Ended(Outcome.GAVE_UP, reason, code[0] if code else _meaning(status))
 
@@ -81,7 +84,7 @@ def failed(name: str, ended: CommandEnded) -> Ended:
     """Return the end of a program that has not told itself what was wrong, with its last words."""
     lines = [line for line in ended.seen.splitlines() if line.strip()]
     words = next((line for line in reversed(lines) if line.startswith("Error")), lines[-1] if lines else "")
-    return gave_up(f"{name} {ended}: {words}" if words else f"{name} {ended}")
+    return Ended(Outcome.GAVE_UP, f"{name} {ended}: {words}" if words else f"{name} {ended}")
 
 
 async def _run(agent: CommandLineAgent, access: Access, shell: Shell, emitter: Emitter, *, stdin: int) -> Ended:
@@ -98,6 +101,6 @@ async def _run(agent: CommandLineAgent, access: Access, shell: Shell, emitter: E
 
 
 def _meaning(status: int | None) -> str:
-    if status is None or status < _REFUSED:
-        return ""
+    if status is None:
+        return "llm.failed"
     return _CODES.get(status, "llm.unavailable" if status >= _SERVER_ERROR else "llm.refused")

@@ -7,7 +7,6 @@ import anyio
 import httpx2
 from msgspec import Struct
 
-from agent_image.gateway.plan import Patience
 from agent_image.gateway.refusal import RefusedError
 
 _MOST_BYTES = 16 * 1024 * 1024
@@ -41,10 +40,10 @@ class Rejected(Struct, frozen=True):
 class Answer:
     """An answer whose head is there and whose body is still to come. Has to be closed."""
 
-    def __init__(self, response: httpx2.Response, patience: Patience) -> None:
+    def __init__(self, response: httpx2.Response, *, silence_s: float, ends_at: float) -> None:
         self._response = response
-        self._silence_s = patience.silence_s
-        self._ends_at = anyio.current_time() + patience.call_s
+        self._silence_s = silence_s
+        self._ends_at = ends_at
 
     @property
     def status(self) -> int:

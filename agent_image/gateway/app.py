@@ -4,7 +4,6 @@ import sys
 import traceback
 from typing import Any
 
-import msgspec
 from litestar import Litestar, MediaType, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
@@ -110,5 +109,5 @@ def _refuse(request: AnyRequest, error: RefusedError) -> Response[bytes]:
 
 async def _report(error: Exception, _: Scope) -> None:
     """A defect goes to stderr; what is an answer, like 404, does not."""
-    if not isinstance(error, (HTTPException, RefusedError, msgspec.ValidationError)):
+    if not isinstance(error, (HTTPException, RefusedError)):
         traceback.print_exception(error, file=sys.stderr)

@@ -1,10 +1,10 @@
 """What a model call took, read from its answer: the provider's own figures, in each of the three wire formats."""
 
 import re
-from typing import Any
+from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from agent_image.gateway.plan import Wire
 from agent_image.gateway.prices import Tokens
@@ -18,7 +18,11 @@ _TELLING = {
     "chat": re.compile(rb'"usage"\s*:\s*\{|\[DONE\]|"error"'),
     "responses": re.compile(rb"response\.(?:completed|incomplete|failed)|error"),
 }
+_NOTHING = Raw(b"null")
 _LAST = {"message_stop", "response.completed", "response.incomplete", "response.failed", "error"}
+
+
+T = TypeVar("T")
 
 
 class _Details(Struct, frozen=True):
@@ -57,17 +61,14 @@ class _Part(Struct, frozen=True):
 
 
 class _Report(Struct, frozen=True):
-    """An answer, or an event of one."""
+    """An answer, or an event of one. What is odd in one part of it spoils no other."""
 
     type: str = ""
-    usage: _Usage | None = None
-    message: Any = None
-    response: _Part | None = None
-    error: Any = None
-    choices: list[msgspec.Raw] | None = None
-
-
-_decoder = msgspec.json.Decoder(_Report)
+    usage: Raw = _NOTHING
+    message: Raw = _NOTHING
+    response: Raw = _NOTHING
+    error: Raw = _NOTHING
+    choices: Raw = _NOTHING
 
 
 class Meter:
@@ -91,39 +92,32 @@ class Meter:
 
     def read_whole(self, body: bytes) -> None:
         """Read an answer that is no stream."""
-        if report := _decoded(body):
+        if report := _decoded(body, _Report):
             self._add(report, body)
 
     def _is_hidden(self, event: ServerEvent) -> bool:
         if event.data == _DONE:
             self.has_ended = True
-        report = _decoded(event.data)
+        report = _decoded(event.data, _Report)
         if report is None:
             return False
         self._add(report, event.data)
         self.has_ended = self.has_ended or bool(self.failure) or report.type in _LAST
-        return self._hides_usage and report.usage is not None and report.choices == []
+        return self._hides_usage and report.usage != _NOTHING and _decoded(report.choices, list[Raw]) == []
 
     def _add(self, report: _Report, data: bytes) -> None:
-        if report.type in {"error", "response.failed"} or report.error:
+        if report.type in {"error", "response.failed"} or report.error != _NOTHING:
             self.failure = data[:_LONGEST_REASON].decode(errors="replace")
-        for usage in (report.usage, report.response and report.response.usage, _usage_of(report.message)):
+        parts = (_decoded(part, _Part) for part in (report.response, report.message))
+        for usage in (_decoded(report.usage, _Usage), *(part and part.usage for part in parts)):
             if usage:
                 self.tokens = _most(self.tokens or Tokens(), usage.tokens)
 
 
-def _decoded(data: bytes) -> _Report | None:
+def _decoded(data: bytes | Raw, kind: type[T]) -> T | None:
     try:
-        return _decoder.decode(data)
+        return msgspec.json.decode(data, type=kind, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def _usage_of(message: Any) -> _Usage | None:
-    """The usage in a `message_start`; an error's message is a text."""
-    try:
-        return msgspec.convert(message, _Part).usage
-    except msgspec.ValidationError:
         return None
 
 

@@ -1,7 +1,7 @@
 """One provider and its key: asked with patience, and never again once it has refused for good."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import anyio
 import httpx2
@@ -127,11 +127,13 @@ class Upstream:
         try:
             with anyio.fail_after(limit_s):
                 response = await self._client.send(self._prepared(request), stream=True)
+        except httpx2.LocalProtocolError as error:
+            raise RefusedError("llm.refused", f"This request cannot be sent on: {error}") from error
         except TimeoutError:
             return _Trouble(f"The provider {self.name} did not answer within {limit_s:g} s")
         except httpx2.RequestError as error:
             return _Trouble(f"The provider {self.name} cannot be reached ({type(error).__name__}: {error})")
-        answer = Answer(response, self._patience)
+        answer = Answer(response, silence_s=self._patience.silence_s, ends_at=sent_at + self._patience.call_s)
         if response.is_success:
             self._note_answer()
             return answer
@@ -141,7 +143,7 @@ class Upstream:
             return _Trouble(f"The provider {self.name} answered {answer.status}, and no more: {error}")
         finally:
             await answer.close()
-        return self._judge(rejected, asked_for(response.headers), sent_at)
+        return self._judge(rejected, response.headers, sent_at)
 
     def _prepared(self, request: ModelRequest) -> httpx2.Request:
         query = f"?{request.query.decode('latin-1')}" if request.query else ""
@@ -161,9 +163,11 @@ class Upstream:
     def _without_key(self, body: bytes) -> bytes:
         return body.replace(self._key.encode(), b"***") if self._key else body
 
-    def _judge(self, rejected: Rejected, asked_s: float | None, sent_at: float) -> Rejected | _Trouble:
-        status = rejected.status
+    def _judge(self, rejected: Rejected, headers: Mapping[str, str], sent_at: float) -> Rejected | _Trouble:
+        status, asked_s = rejected.status, asked_for(headers)
         self._stop_for_good(rejected)
+        if headers.get("x-should-retry") == "false":
+            return rejected
         if status == _TOO_MANY:
             reason = f"The provider {self.name} limits the rate of its calls"
             self._cooldown.begin("llm.rate_limited", reason, asked_s, sent_at=sent_at)

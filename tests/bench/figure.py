@@ -39,7 +39,7 @@ class Samples(Struct, frozen=True):
 
 
 class Figure(Struct, frozen=True, kw_only=True):
-    """One line of the table; `bare` is the same of the engine with nothing of ours, in the same rounds."""
+    """One line of the table; `bare` is the same with nothing of ours, in the same rounds."""
 
     name: str
     unit: str
@@ -47,6 +47,8 @@ class Figure(Struct, frozen=True, kw_only=True):
     """What was done, in a sentence for people."""
     ours: Samples
     bare: Samples
+    bare_is: str = "engine"
+    """What there is without us, in a word."""
 
     @property
     def ratio(self) -> float:
@@ -55,7 +57,7 @@ class Figure(Struct, frozen=True, kw_only=True):
 
     def as_json(self) -> dict[str, Any]:
         named = {"name": self.name, "unit": self.unit, "says": self.says, "ratio": self.ratio}
-        return {**named, "aideator": self.ours.as_json(), "bare_engine": self.bare.as_json()}
+        return {**named, "aideator": self.ours.as_json(), f"bare_{self.bare_is}": self.bare.as_json()}
 
 
 class Count(Struct, frozen=True, kw_only=True):

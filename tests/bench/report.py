@@ -13,6 +13,8 @@ from tests.bench.machine import Machine
 _BARS = " ▁▂▃▄▅▆▇█"
 _WIDTH = 60
 _PLOTTED = "line to viewer"
+_SMALL_MS = 5
+"""Below it, hundredths count."""
 
 
 def show(
@@ -32,7 +34,7 @@ def show(
 
 def _figures(figures: Sequence[Figure]) -> Table:
     table = Table(
-        title="AIdeator beside the bare engine; ratios of medians",
+        title="AIdeator beside what there is without it; ratios of medians",
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -44,7 +46,12 @@ def _figures(figures: Sequence[Figure]) -> Table:
             f"{figure.name}, {figure.unit}", "AIdeator", *_cells(figure.ours, figure.unit), f"{figure.ratio:.1f}"
         )
         table.add_row(
-            "", "engine", *_cells(figure.bare, figure.unit), "1", style="dim", end_section=figure is not figures[-1]
+            "",
+            figure.bare_is,
+            *_cells(figure.bare, figure.unit),
+            "1",
+            style="dim",
+            end_section=figure is not figures[-1],
         )
     return table
 
@@ -66,7 +73,7 @@ def _cells(samples: Samples, unit: str) -> list[Text]:
 def _value(value: float | None, unit: str) -> str:
     if value is None:
         return "-"
-    return f"{value:.0f}" if unit == "ms" else f"{value:.2f}"
+    return f"{value:.0f}" if unit == "ms" and value >= _SMALL_MS else f"{value:.2f}"
 
 
 def _histogram(console: Console, figure: Figure) -> None:

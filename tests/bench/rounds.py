@@ -10,6 +10,7 @@ from tests.bench.bare import BareRun, Printed, run_bare
 from tests.bench.commands import BURST, BURST_LINES, PACED, PACED_LINES, SLEEP, SLEEP_S, printed_at
 from tests.bench.errors import BenchError
 from tests.bench.figure import Count, Figure, Phase, Samples
+from tests.bench.relay import AGENTS, FLAT_OUT_DELTAS, PACE_S, Streams, flat_out, paced, relayed
 from tests.bench.served import Served
 from tests.bench.terminal import Call, call_summary
 from tests.bench.watched import Watched, watch_run
@@ -32,6 +33,10 @@ class Measured(Struct):
     paced: list[Watched] = field(default_factory=list[Watched])
     bare_burst: list[BareRun] = field(default_factory=list[BareRun])
     burst: list[Watched] = field(default_factory=list[Watched])
+    direct_paced: list[Streams] = field(default_factory=list[Streams])
+    relayed_paced: list[Streams] = field(default_factory=list[Streams])
+    direct_flat_out: list[Streams] = field(default_factory=list[Streams])
+    relayed_flat_out: list[Streams] = field(default_factory=list[Streams])
 
 
 async def warm_up(environ: Mapping[str, str], service: Served, announce: Announce) -> None:
@@ -64,6 +69,12 @@ async def measure(environ: Mapping[str, str], service: Served, measured: Measure
         measured.bare_burst.append(await run_bare(environ, BURST, execs=1, lines=BURST_LINES))
     with announce(f"{BURST_LINES} lines at once: HTTP"):
         measured.burst.append(await watch_run(service, BURST, variations=1))
+    with announce(f"{AGENTS} models' streams: from the provider, and through a gateway"):
+        async with relayed() as way:
+            measured.direct_paced.append(await paced(way.provider))
+            measured.relayed_paced.append(await paced(way.gateway))
+            measured.direct_flat_out.append(await flat_out(way.provider))
+            measured.relayed_flat_out.append(await flat_out(way.gateway))
 
 
 def figures(measured: Measured) -> list[Figure]:
@@ -103,6 +114,22 @@ def figures(measured: Measured) -> list[Figure]:
             says="from the first one's print until the last is seen in the same two places",
             ours=Samples([_flood(_seen_lines(run)) for run in measured.burst]),
             bare=Samples([_flood(run.lines) for run in measured.bare_burst]),
+        ),
+        Figure(
+            name="model's delta to agent",
+            unit="ms",
+            says=f"{AGENTS} agents stream, a delta every {PACE_S * 1000:.0f} ms: through the gateway, and without it",
+            ours=Samples([delay * 1000 for streams in measured.relayed_paced for delay in streams.delays]),
+            bare=Samples([delay * 1000 for streams in measured.direct_paced for delay in streams.delays]),
+            bare_is="direct",
+        ),
+        Figure(
+            name=f"{AGENTS * FLAT_OUT_DELTAS} deltas",
+            unit="s",
+            says=f"{AGENTS} agents stream as fast as a provider on this machine can: the same two ways",
+            ours=Samples([streams.seconds for streams in measured.relayed_flat_out]),
+            bare=Samples([streams.seconds for streams in measured.direct_flat_out]),
+            bare_is="direct",
         ),
     ]
 

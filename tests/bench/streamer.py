@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import anyio
 import msgspec
@@ -38,7 +39,7 @@ class Asked(Struct):
 
 
 @post("/v1/messages", status_code=200)
-async def messages(request: Request[object, object, object]) -> Stream:
+async def messages(request: Request[Any, Any, Any]) -> Stream:
     asked = msgspec.json.decode(await request.body(), type=Asked)
     return Stream(_stream(asked), media_type="text/event-stream")
 

@@ -29,6 +29,9 @@ _LIMIT_S = 60.0
 _TOOLS: Sequence[Sequence[str]] = (["Bash"], ["exec_command"], ["shell"], ["run", "submit"], ["submit"], [])
 """What agents offer, as far as scripts depend on it; the first tool tells which agent it is."""
 
+_THOUGHT = "Let me see."
+"""Before a call without a thought: a caller that asked for thinking would be told that its conversation lacks it."""
+
 
 class AimockMissingError(Exception):
     """It cannot be had on this machine."""
@@ -123,8 +126,8 @@ def _fixtures(script: Script, tokens: Tokens) -> Iterator[dict[str, Any]]:
 def _response(said: Answer) -> dict[str, Any]:
     given = said.tokens.input + said.tokens.cache_read + said.tokens.cache_write
     response: dict[str, Any] = {"usage": {"input_tokens": given, "output_tokens": said.tokens.output}}
-    if said.thinking:
-        response["reasoning"] = said.thinking
+    if said.thinking or said.calls:
+        response["reasoning"] = said.thinking or _THOUGHT
     if said.is_cut_short:
         response["finishReason"] = "length"
     if said.calls:

@@ -7,12 +7,23 @@ import uvicorn
 from litestar import Litestar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+_KEEP_ALIVE_S = 3600
+"""A connection that is closed for being idle just when it is used again would be a fault that nobody asked for."""
+
 
 class Server(uvicorn.Server):
     """Serves until `stop`."""
 
     def __init__(self, app: Litestar) -> None:
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none", http="httptools")
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            http="httptools",
+            timeout_keep_alive=_KEEP_ALIVE_S,
+        )
         super().__init__(config)
         self._stopped = asyncio.Event()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness_process import Printed
-from played_agents import GATEWAY, RECORDED, PlayedAgent, texts
+from played_agents import GATEWAY, RECORDED, PlayedAgent, printing, texts
 
 from agent_image.events import Outcome, ToolCalled, ToolReturned, Usage, Waiting
 
@@ -108,6 +108,33 @@ def test_a_refused_call_is_told_once_as_the_reason(agent: PlayedAgent, recording
 
 def test_an_error_is_one_whatever_the_exit_status(agent: PlayedAgent):
     assert agent.play_recorded("claude_code_refused", status=0).finished.outcome is Outcome.GAVE_UP
+
+
+@pytest.mark.parametrize(
+    ("result", "reason", "code"),
+    [
+        (
+            {"is_error": True, "result": "API Error: 400 too long", "api_error_status": 400},
+            "API Error: 400 too long",
+            "llm.refused",
+        ),
+        ({"is_error": True, "result": "API Error: Connection lost"}, "API Error: Connection lost", "llm.failed"),
+        ({"is_error": True, "subtype": "error_max_turns"}, "claude ended with error_max_turns", ""),
+        (
+            {"is_error": False, "num_turns": 0, "result": "Nothing to compact"},
+            "claude asked no model: Nothing to compact",
+            "",
+        ),
+    ],
+)
+def test_a_result_that_is_none_has_a_reason(agent: PlayedAgent, result: dict[str, object], reason: str, code: str):
+    finished = agent.play(printing(json.dumps({"type": "result", "subtype": "success", **result}))).finished
+    assert (finished.outcome, finished.reason, finished.code) == (Outcome.GAVE_UP, reason, code)
+
+
+def test_what_says_only_that_it_is_alive_is_not_shown(agent: PlayedAgent):
+    alive = '{"type": "tool_progress", "tool_use_id": "t", "tool_name": "Bash", "elapsed_time_seconds": 30}'
+    assert agent.play(printing(alive)).output() == b""
 
 
 def test_a_good_result_with_a_bad_exit_status_is_none(agent: PlayedAgent):

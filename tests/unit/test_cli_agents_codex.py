@@ -100,6 +100,13 @@ def test_what_is_only_told_when_it_is_done_is_a_call_too(
     assert answers(printed) == [("item_9", *answer)]
 
 
+def test_a_call_that_is_still_at_work_at_the_end_has_not_worked(agent: PlayedAgent):
+    started = {"type": "item.started", "item": {"id": "item_1", "type": "command_execution", "command": "sleep 60"}}
+    printed = agent.play(printing(json.dumps(started), '{"type": "turn.completed", "usage": {}}'))
+    assert printed.finished.outcome is Outcome.SUBMITTED
+    assert answers(printed) == [("item_1", False, "it was still at work when the agent ended")]
+
+
 def test_an_answer_that_broke_off_goes_on(agent: PlayedAgent):
     printed = agent.play_recorded("codex_resumed")
     assert printed.finished.outcome is Outcome.SUBMITTED
@@ -118,6 +125,25 @@ def test_a_turn_that_failed_is_the_reason(agent: PlayedAgent, recording: str, re
     printed = agent.play_recorded(f"codex_{recording}", status=1)
     assert (printed.status, printed.finished.outcome) == (3, Outcome.GAVE_UP)
     assert (printed.finished.reason, printed.finished.code) == (reason, code)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "code"),
+    [
+        ('{"error": {"message": "too long", "code": "x"}}', "too long", "llm.refused"),
+        (
+            "unexpected status 502 Bad Gateway: oh, url: http://g/v1",
+            "unexpected status 502 Bad Gateway: oh",
+            "llm.unavailable",
+        ),
+        ("unexpected status 403 Forbidden: no", "unexpected status 403 Forbidden: no", ""),
+        ("stream disconnected before completion", "stream disconnected before completion", "llm.failed"),
+    ],
+)
+def test_a_failure_is_told_in_words_and_for_programs(agent: PlayedAgent, message: str, reason: str, code: str):
+    failed = json.dumps({"type": "turn.failed", "error": {"message": message}})
+    finished = agent.play(f"{printing(failed)}; exit 1").finished
+    assert (finished.outcome, finished.reason, finished.code) == (Outcome.GAVE_UP, reason, code)
 
 
 def test_a_server_that_it_does_not_reach_is_the_reason(agent: PlayedAgent):

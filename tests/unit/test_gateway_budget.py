@@ -3,19 +3,15 @@
 from collections.abc import Generator
 from typing import Any
 
-import anthropic
 import anyio
 import httpx2
-import openai
 import pytest
-from anthropic import AsyncAnthropic
-from gateway_places import PLAIN, WIRES, Kind, Places, error_of, places
+from gateway_places import PATHS, PLAIN, WIRES, Kind, Places, error_of, places
 from gateway_process import HTTP, LIMIT_S, until
-from openai import AsyncOpenAI
 
 from agent_image.gateway.plan import Limits, Patience, Wire
 from tests.providers.fake import fake_provider
-from tests.providers.faults import BEFORE_HEAD, silence_after
+from tests.providers.faults import BEFORE_HEAD, refused, silence_after
 from tests.providers.script import Tokens, Turn
 
 NOTICE = "The budget of this work is spent. This is your last call: finish what you have and submit."
@@ -30,7 +26,7 @@ ASKED = Tokens(input=50, output=20, cache_read=30, cache_write=10)
 
 @pytest.fixture(scope="module")
 def all_places() -> Generator[Places]:
-    kinds = [*[CALLS] * 6, *[TOKENS] * 3, *[USD] * 1, *[NOTHING] * 12, SHORT, *[PLAIN] * 8]
+    kinds = [*[CALLS] * 6, *[TOKENS] * 3, *[USD] * 1, *[NOTHING] * 13, SHORT, *[PLAIN] * 8]
     with fake_provider([Turn(text="Yes.")], tokens=ASKED) as fake, places(fake, kinds, Patience()) as running:
         yield running
 
@@ -112,46 +108,43 @@ async def test_where_tokens_are_limited_calls_of_a_variation_take_turns(all_plac
     assert len(place.seen) == 4
 
 
+ONE_MESSAGE: list[Any] = [{"role": "user", "content": "Hi."}]
+BLOCKS: list[Any] = [{"role": "user", "content": [{"type": "text", "text": "Hi."}]}]
+WORK: list[Any] = [
+    *ONE_MESSAGE,
+    {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "run", "input": {}}]},
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": "\0é\U0001f600"}]},
+]
+WORK_OF_OPENAI: list[Any] = [*ONE_MESSAGE, {"type": "function_call_output", "call_id": "1", "output": "x"}]
+
+
 @pytest.mark.parametrize(
-    ("wire", "fields"),
+    ("wire", "given"),
     [
-        ("messages", {"messages": [{"role": "user", "content": "Hi."}]}),
-        ("messages", {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi."}]}]}),
-        (
-            "messages",
-            {
-                "messages": [
-                    {"role": "user", "content": "Hi."},
-                    {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "run", "input": {}}]},
-                    {
-                        "role": "user",
-                        "content": [{"type": "tool_result", "tool_use_id": "1", "content": "é\ud83d\ude00"}],
-                    },
-                ]
-            },
-        ),
-        ("chat", {"messages": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Ho."}]}),
-        ("responses", {"input": "Hi."}),
-        ("responses", {"input": [{"role": "user", "content": "Hi."}, {"type": "function_call_output", "output": "x"}]}),
+        ("messages", ONE_MESSAGE),
+        ("messages", BLOCKS),
+        ("messages", WORK),
+        ("chat", ONE_MESSAGE),
+        ("chat", [*ONE_MESSAGE, {"role": "assistant", "content": "Ho."}]),
+        ("responses", "Hi."),
+        ("responses", WORK_OF_OPENAI),
     ],
 )
-async def test_the_notice_is_added_and_nothing_else_is_changed(
-    all_places: Places, wire: Wire, fields: dict[str, list[dict[str, Any]]]
-):
+async def test_the_notice_is_added_and_nothing_else_is_changed(all_places: Places, wire: Wire, given: Any):
     place = all_places.take(NOTHING)
-    await place.ask(wire, temperature=0.1, metadata={"n": 12345678901234567890}, **fields)
+    name = "input" if wire == "responses" else "messages"
+    body = place.body(wire, temperature=0.10, metadata={"n": 12345678901234567, "s": "é"}, **{name: given})
+    HTTP.post(place.url + PATHS[wire], headers=place.headers(), json=body)
     (request,) = place.seen
+    assert {**request.body, name: given} == body
+    after = request.body[name]
     assert said(wire, request.body) == NOTICE
-    (name,) = fields
-    before, after = fields[name], request.body.pop(name)
-    assert request.body == {**place.body(wire, temperature=0.1, metadata={"n": 12345678901234567890}), **request.body}
     if wire == "messages":
-        blocks = after[-1]["content"]
-        content = before[-1]["content"]
-        assert after[:-1] == before[:-1]
-        assert blocks[:-1] == ([{"type": "text", "text": content}] if isinstance(content, str) else content)
+        content = given[-1]["content"]
+        assert after[:-1] == given[:-1]
+        assert after[-1]["content"][:-1] == ([{"type": "text", "text": content}] if content == "Hi." else content)
     else:
-        assert after[:-1] == ([{"role": "user", "content": before}] if isinstance(before, str) else before)
+        assert after[:-1] == (ONE_MESSAGE if given == "Hi." else given)
 
 
 async def test_a_prefilled_answer_stays_the_last_message(all_places: Places):
@@ -162,32 +155,12 @@ async def test_a_prefilled_answer_stays_the_last_message(all_places: Places):
     assert (first["content"][-1]["text"], last) == (NOTICE, prefilled)
 
 
-@pytest.mark.parametrize("messages", [None, "Hi.", [], [1], [{"role": "assistant", "content": "x"}]])
+@pytest.mark.parametrize("messages", [None, "Hi.", [1], [{"content": "x"}], [{"role": "user"}]])
 async def test_a_last_call_that_has_no_place_for_a_notice_is_the_provider_s_to_judge(all_places: Places, messages: Any):
     place = all_places.take(NOTHING)
-    answer = await place.ask("messages", messages=messages)
-    assert answer.status_code != 403
-    assert len(place.seen) == 1
-
-
-async def test_sdks_see_why_and_do_not_try_again(all_places: Places):
-    place = all_places.take(CALLS)
-    for _ in range(3):
-        await place.ask("messages")
-    for _ in range(3):
-        await place.ask("chat", index=1)
-    async with (
-        AsyncAnthropic(base_url=place.url, api_key=place.token(), max_retries=2) as anthropic_client,
-        AsyncOpenAI(base_url=f"{place.url}/v1", api_key=place.token(1), max_retries=2) as openai_client,
-    ):
-        with pytest.raises(anthropic.PermissionDeniedError, match="last call was made"):
-            await anthropic_client.messages.create(
-                model=place.model("messages"), max_tokens=1, messages=[{"role": "user", "content": "Hi."}]
-            )
-        with pytest.raises(openai.PermissionDeniedError, match="last call was made") as refused:
-            await openai_client.responses.create(model=place.model("responses"), input="Hi.")
-    assert refused.value.code == "llm.budget"
-    until(lambda: len(place.failures) == 2)
+    place.fail_next(refused(400))
+    assert (await place.ask("messages", messages=messages)).status_code == 400
+    assert place.seen[0].body["messages"] == messages
 
 
 async def test_a_retired_token_is_worth_nothing_and_its_calls_are_cut(all_places: Places):
@@ -237,9 +210,8 @@ async def test_a_token_lives_for_its_time_from_the_first_call_on(all_places: Pla
     place = all_places.take(SHORT)
     assert HTTP.get(place.url + "/v1/models", headers=place.headers()).status_code == 200
     with anyio.fail_after(LIMIT_S):
-        while (await place.ask("chat")).status_code == 200:
-            await anyio.sleep(0.1)
-    answer = await place.ask("chat")
+        while (answer := await place.ask("chat")).status_code == 200:
+            pass
     assert (answer.status_code, error_of("chat", answer)["code"]) == (401, "llm.token")
     assert (await place.ask("chat", index=1)).status_code == 200
 
@@ -248,7 +220,7 @@ async def test_a_token_lives_for_its_time_from_the_first_call_on(all_places: Pla
 async def test_control_is_for_who_runs_the_gateway(all_places: Places, method: str, path: str):
     place = all_places.take()
     assert place.gateway.control(method, path, token=place.token()).status_code == 401
-    assert place.gateway.control(method, path, token="").status_code == 401
+    assert HTTP.request(method, place.url + path).status_code == 401
     assert (await place.ask("chat")).status_code == 200
 
 

@@ -42,7 +42,7 @@ FAILED = [408, 409, 500, 502, 504, 520]
 
 @pytest.fixture(scope="module")
 def all_places() -> Generator[Places]:
-    kinds = [*[PLAIN] * 110, *[WRONG_KEY] * 3, NOBODY_THERE, NO_NAME]
+    kinds = [*[PLAIN] * 120, *[WRONG_KEY] * 3, NOBODY_THERE, NO_NAME]
     with fake_provider(SCRIPT, tokens=TOKENS) as fake, places(fake, kinds, PATIENCE) as running:
         yield running
 
@@ -158,6 +158,15 @@ async def test_a_provider_that_always_fails_is_unavailable(place: Place, fault: 
     assert place.usages == []
 
 
+@pytest.mark.parametrize("status", [429, *OVERLOADED, *FAILED])
+async def test_a_provider_that_says_that_another_try_is_no_use_gets_none(place: Place, status: int):
+    place.fail_next(refused(status, x_should_retry="false"))
+    answer = await place.ask("chat", stream=True)
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (status, "false")
+    assert answer.json()["error"]["message"] == "the fake fails on request"
+    assert (len(place.seen), place.waits) == (1, [])
+
+
 async def test_a_provider_that_gives_no_answer_is_asked_again(place: Place, wire: Wire):
     place.fail_next(cut_after(BEFORE_HEAD))
     assert (await place.ask(wire)).status_code == 200
@@ -166,9 +175,8 @@ async def test_a_provider_that_gives_no_answer_is_asked_again(place: Place, wire
 @pytest.mark.parametrize("kind", [NOBODY_THERE, NO_NAME])
 async def test_a_provider_that_is_not_there_is_unavailable(all_places: Places, kind: Kind):
     place = all_places.take(kind)
-    for wire in WIRES:
-        answer = await place.ask(wire)
-        assert (answer.status_code, error_of(wire, answer)["code"]) == (503, "llm.unavailable")
+    answer = await place.ask("responses")
+    assert (answer.status_code, error_of("responses", answer)["code"]) == (503, "llm.unavailable")
 
 
 async def test_a_wrong_key_is_asked_with_once(all_places: Places, wire: Wire):

@@ -271,6 +271,14 @@ async def test_an_answer_in_the_background_whose_cost_nobody_would_know_is_refus
     assert place.seen == []
 
 
+async def test_one_that_does_nothing_but_fail_does_not_fill_the_ledger(place: Place):
+    for _ in range(250):
+        HTTP.post(place.url + "/v1/messages", headers=place.headers(), content=b"")
+    HTTP.post(place.url + "/v1/messages", headers=place.headers(1), content=b"")
+    until(lambda: place.failures[-1].variation == place.variation(1))
+    assert len(place.failures) == 201
+
+
 async def test_models_are_those_of_the_token_in_the_format_of_whose_sdk_asks(place: Place):
     names = [place.model("messages"), place.model("chat")]
     of_openai = HTTP.get(place.url + "/v1/models", headers=place.headers()).json()

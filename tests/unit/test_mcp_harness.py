@@ -11,14 +11,11 @@ from test_scripted import play, turns
 
 from agent_image.events import Finished, Outcome, ToolReturned, decode_line
 
-SERVER = Path(__file__).with_name("mcp_server.py")
-STDIO = {"command": [sys.executable, str(SERVER), "stdio"]}
-
 
 def play_with(
-    directory: Path, servers: dict[str, Any], *calls: tuple[str, dict[str, Any]], timeout: str = "60"
+    directory: Path, servers: dict[str, Any], *calls: tuple[str, dict[str, Any]], timeout_s: float = 45
 ) -> Printed:
-    return play(directory, turns(*calls), f"--mcp={json.dumps(servers)}", f"--timeout={timeout}")
+    return play(directory, turns(*calls), f"--mcp={json.dumps(servers)}", f"--timeout={timeout_s}")
 
 
 def answers(printed: Printed) -> list[str]:

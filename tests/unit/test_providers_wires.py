@@ -2,17 +2,13 @@
 
 from collections.abc import AsyncGenerator, Callable, Generator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, cast
 
 import anyio
 import msgspec
 import pytest
 from asked import WIRES, answers_in, ask, connect
-from toolboxes import bench
 
-from agent_image.events import Outcome, Said, Waiting
-from agent_image.loop import Loop
 from agent_image.model import BrokenTurnError, Message, Model, ModelError, Tokens, Told, ToolAnswer
 from agent_image.task import Wire
 from tests.providers.fake import FakeProvider, fake_provider
@@ -108,27 +104,6 @@ def _without_marks(body: Any) -> Any:
 _MARKS = {"cache_control", "include"}
 
 
-async def test_speech_is_heard_while_the_model_still_speaks(tmp_path: Path, wire: Wire, fake: FakeProvider):
-    fake.fail_next(silence_after(7))
-    (tmp_path / "workspace").mkdir()
-    async with (
-        connect(wire, fake.url) as model,
-        bench(tmp_path / "workspace", tmp_path / "log") as at,
-        anyio.create_task_group() as tasks,
-    ):
-        loop = Loop(model=model, model_name="m", toolbox=at.toolbox, emitter=at.emitter, max_steps=9)
-        tasks.start_soon(loop.work, "Do it.")
-        await fake.until(lambda: any(isinstance(event, Said) for event in at.events))
-        assert fake.open == 1
-        fake.release()
-        await fake.until(lambda: len(fake.requests) == 2)
-    said = [event for event in at.events if isinstance(event, Said)]
-    assert "".join(event.text for event in said if event.thought).strip() == LOOK.thinking
-    assert "".join(event.text for event in said if not event.thought) == LOOK.text
-    assert [event.part for event in said if event.part == 0] == [0, 0]
-    assert [event.more for event in said if not event.more] == [False, False]
-
-
 @pytest.mark.parametrize("fault", [error_after, cut_after, end_after])
 async def test_an_answer_that_ends_anywhere_but_at_its_end_is_no_turn(
     model: Model, fake: FakeProvider, fault: Callable[[int], Fault]
@@ -144,20 +119,6 @@ async def test_an_answer_that_ends_anywhere_but_at_its_end_is_no_turn(
     assert (turn.said, len(turn.calls)) == (LOOK.text, 2)
     assert len(codes) > 15  # its events, the last ones apart
     assert set(codes) <= {"llm.failed", "llm.truncated"}
-
-
-async def test_a_turn_that_broke_off_is_made_once(tmp_path: Path, wire: Wire, fake: FakeProvider):
-    for fault in (error_after(8), cut_after(8), end_after(8)):
-        fake.fail_next(fault)
-    (tmp_path / "workspace").mkdir()
-    async with connect(wire, fake.url) as model, bench(tmp_path / "workspace", tmp_path / "log") as at:
-        parts = {"model": model, "toolbox": at.toolbox, "emitter": at.emitter}
-        ended = await Loop(**cast("Any", parts), model_name="m", max_steps=9, pauses_s=(0, 0, 0)).work("Do it.")
-        assert ended.outcome is Outcome.SUBMITTED
-        assert sum(isinstance(event, Waiting) for event in at.events) == 3
-    first, *_, last = [request.body for request in fake.requests]
-    assert fake.requests[3].body == first
-    assert [text.splitlines()[-1] for _, text in answers_in(wire, last)] == ["one", "two"]
 
 
 async def test_arguments_that_are_no_json_come_back_as_an_empty_object(model: Model, wire: Wire, fake: FakeProvider):
