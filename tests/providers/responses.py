@@ -1,14 +1,17 @@
 """OpenAI's Responses."""
 
+import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tests.providers.openai_errors import error_body as error_body  # noqa: PLC0414
-from tests.providers.script import Answer, Conversation, Tokens, pieces, turns_of_model
+from tests.providers.script import SOURCE, Answer, Conversation, Tokens, pieces, turns_of_model
 from tests.providers.sse import event
 
 _OF_MODEL = {"reasoning", "function_call", "custom_tool_call", "local_shell_call", "web_search_call"}
+_CUSTOM = {"type": "custom_tool_call", "status": "completed", "namespace": "functions"}
+"""A call of a tool that takes a program."""
 
 
 def read(body: Mapping[str, Any]) -> Conversation:
@@ -17,9 +20,18 @@ def read(body: Mapping[str, Any]) -> Conversation:
     return Conversation(
         model=body["model"],
         answered=turns_of_model([_is_of_model(item) for item in items]),
-        tools=[tool.get("name", tool["type"]) for tool in body.get("tools", ())],
+        tools=list(_tools([*body.get("tools", ()), *items])),
         stream=body.get("stream", False),
     )
+
+
+def _tools(offered: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The names of tools; Codex offers those of its newest models in namespaces, as the first item of the input."""
+    for tool in offered:
+        if tool.get("type") in {"additional_tools", "namespace"}:
+            yield from _tools(tool["tools"])
+        elif tool.get("type") not in {"message", *_OF_MODEL} and "role" not in tool:
+            yield tool.get("name", tool.get("type", ""))
 
 
 def whole(answer: Answer) -> dict[str, Any]:
@@ -98,6 +110,9 @@ def _items(answer: Answer) -> Iterator[dict[str, Any]]:
     if answer.text:
         yield {**_message(answer, "completed"), "content": [_text(answer.text)]}
     for call in answer.calls:
+        if program := json.loads(call.arguments).get(SOURCE) if call.arguments.endswith("}") else None:
+            yield {**_CUSTOM, "id": f"ctc_{call.id}", "call_id": f"call_{call.id}", "name": call.tool, "input": program}
+            continue
         yield {
             "id": f"fc_{call.id}",
             "type": "function_call",
@@ -158,9 +173,16 @@ def _arguments_events(item: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"type": "response.function_call_arguments.done", "name": item["name"], "arguments": arguments}
 
 
+def _input_events(item: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for piece in pieces(item["input"]):
+        yield {"type": "response.custom_tool_call_input.delta", "delta": piece}
+    yield {"type": "response.custom_tool_call_input.done", "input": item["input"]}
+
+
 _ITEM_EVENTS: Mapping[str, tuple[Mapping[str, Any], Callable[[Mapping[str, Any]], Iterator[dict[str, Any]]]]] = {
     "reasoning": ({"summary": []}, _summary_events),
     "message": ({"status": "in_progress", "content": []}, _text_events),
     "function_call": ({"status": "in_progress", "arguments": ""}, _arguments_events),
+    "custom_tool_call": ({"status": "in_progress", "input": ""}, _input_events),
 }
 """What differs at an item's start from the whole of it, and the events between."""

@@ -6,6 +6,9 @@ from typing import Any
 
 import msgspec
 
+SOURCE = "source"
+"""The argument of a tool that takes no JSON, but a program, and is called with that alone."""
+
 _PIECES = 4
 _SHORTEST_PIECE = 8
 _LONGEST_PIECE = 65_536
@@ -23,10 +26,12 @@ class Call(msgspec.Struct, frozen=True):
 
 def shell(command: str) -> Call:
     """A command line in the shell of Claude Code, of Codex, or of our own agent."""
-    ways = {
+    whole = {"cmd": command, "yield_time_ms": 30_000}  # else a slow one goes on in the background
+    ways: dict[str, dict[str, Any]] = {
         "Bash": {"command": command},
-        "exec_command": {"cmd": command, "yield_time_ms": 60_000},  # else a slow one goes on in the background
+        "exec_command": whole,
         "shell": {"command": ["sh", "-c", command]},
+        "exec": {SOURCE: f"const done = await tools.exec_command({json.dumps(whole)}); text(done.output);"},
         "run": {"command": command},
     }
     return Call(ways, otherwise="")
