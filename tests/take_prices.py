@@ -17,7 +17,7 @@ TARGET = Path(__file__).parents[1] / "agent_image" / "gateway" / "prices.json"
 _LIST = "litellm/model_prices_and_context_window_backup.json"
 _SOURCE = (
     f"litellm {VERSION}, {Path(_LIST).name} (MIT licence, Copyright (c) 2023 Berri AI); "
-    "US dollars for a million tokens; standard tier, without what providers add for long prompts"
+    "US dollars for a million tokens; standard tier, caches of five minutes"
 )
 _KINDS = {
     "input": "input_cost_per_token",
@@ -25,6 +25,7 @@ _KINDS = {
     "cache_read": "cache_read_input_token_cost",
     "cache_write": "cache_creation_input_token_cost",
 }
+_LONG = re.compile(r"input_cost_per_token(_above_(\d+)k_tokens)")
 _FOR_OTHER_WORK = re.compile(r"audio|search|computer-use|^ft:")
 
 
@@ -49,11 +50,19 @@ def _is_wanted(name: str, entry: dict[str, Any]) -> bool:
     )
 
 
-def _price(entry: dict[str, Any]) -> dict[str, float]:
-    return {kind: round(entry[field] * 1_000_000, 6) for kind, field in _KINDS.items() if field in entry}
+def _price(entry: dict[str, Any]) -> dict[str, Any]:
+    long = next((found for field in entry if (found := _LONG.fullmatch(field))), None)
+    if long is None:
+        return _rates(entry)
+    return {**_rates(entry), "long": {"above": int(long[2]) * 1000, **_rates(entry, long[1])}}
 
 
-def _text(taken: date, prices: dict[str, dict[str, float]]) -> str:
+def _rates(entry: dict[str, Any], tier: str = "") -> dict[str, float]:
+    fields = {kind: field + tier for kind, field in _KINDS.items()}
+    return {kind: round(entry[field] * 1_000_000, 6) for kind, field in fields.items() if field in entry}
+
+
+def _text(taken: date, prices: dict[str, dict[str, Any]]) -> str:
     """Write one line a model, so that a difference shows what has changed."""
     lines = [f"    {_json(name)}: {_json(price)}" for name, price in sorted(prices.items())]
     head = f'{{\n  "taken": {_json(taken)},\n  "source": {_json(_SOURCE)},\n  "models": {{\n'

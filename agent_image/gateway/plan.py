@@ -22,13 +22,25 @@ class Provider(Struct, frozen=True, kw_only=True):
     """Where in the environment the key is; empty for a provider that wants none."""
 
 
-class Price(Struct, frozen=True, kw_only=True):
+class Rates(Struct, frozen=True, kw_only=True):
     """US dollars for a million tokens; None where a kind of token has no price of its own that is known."""
 
     input: float
     output: float
     cache_read: float | None = None
     cache_write: float | None = None
+
+
+class LongRates(Rates, frozen=True, kw_only=True):
+    """What holds for a whole call whose prompt is long."""
+
+    above: int
+    """Tokens of a prompt, those of caches included."""
+
+
+class Price(Rates, frozen=True, kw_only=True):
+    long: LongRates | None = None
+    """None for a model whose calls cost the same however long they are."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):

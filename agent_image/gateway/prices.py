@@ -25,8 +25,12 @@ class Tokens(Struct, frozen=True, kw_only=True):
     cache_write: int = 0
 
     @property
+    def prompt(self) -> int:
+        return self.input + self.cache_read + self.cache_write
+
+    @property
     def total(self) -> int:
-        return self.input + self.output + self.cache_read + self.cache_write
+        return self.prompt + self.output
 
 
 class PriceList(Struct, frozen=True, kw_only=True):
@@ -56,8 +60,9 @@ def cost(price: Price | None, tokens: Tokens) -> float | None:
     """Return what the tokens cost in US dollars; None if some were used whose price is not known."""
     if price is None:
         return None
-    dollars = tokens.input * price.input + tokens.output * price.output
-    for count, each in ((tokens.cache_read, price.cache_read), (tokens.cache_write, price.cache_write)):
+    rates = price.long if price.long and tokens.prompt > price.long.above else price
+    dollars = tokens.input * rates.input + tokens.output * rates.output
+    for count, each in ((tokens.cache_read, rates.cache_read), (tokens.cache_write, rates.cache_write)):
         if count and each is None:
             return None
         dollars += count * (each or 0)

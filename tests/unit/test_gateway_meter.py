@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_image.gateway.meter import Meter
-from agent_image.gateway.plan import Price, Wire
+from agent_image.gateway.plan import LongRates, Price, Wire
 from agent_image.gateway.prices import PriceList, Tokens, cost
 from agent_image.gateway.sse import EventSplitter, events
 
@@ -147,6 +147,13 @@ def test_a_cost_is_known_if_every_kind_of_token_that_was_used_has_a_price():
     assert cost(price, Tokens(input=1_000_000, output=100_000, cache_read=200_000)) == pytest.approx(3.1)
     assert cost(price, Tokens(cache_write=1)) is None
     assert cost(None, Tokens()) is None
+
+
+def test_a_long_prompt_has_its_own_price_for_the_whole_call():
+    price = Price(input=1.0, output=10.0, cache_read=0.5, long=LongRates(above=100, input=2.0, output=20.0))
+    assert cost(price, Tokens(input=60, cache_read=40, output=5)) == pytest.approx((60 + 20 + 50) / 1_000_000)
+    assert cost(price, Tokens(input=101, output=5)) == pytest.approx((202 + 100) / 1_000_000)
+    assert cost(price, Tokens(input=60, cache_read=41, output=5)) is None, "of what the cache had, nobody knows"
 
 
 PRICES = b"""{"taken": "2026-11-01", "source": "a list", "models": {
