@@ -106,6 +106,8 @@ async def _pass_on(answer: Answer, meter: Meter, reply: Reply) -> None:
     else:
         body = await answer.whole()
         meter.read_whole(body)
+        if not meter.has_ended:
+            raise RefusedError("llm.truncated", "The answer is no JSON, or not all of it.")
         await reply.whole(answer.status, answer.headers, body)
 
 

@@ -18,13 +18,12 @@ _WORTH_TELLING_S = 1.0
 
 
 def backoff(patience: Patience, failures: int) -> float:
-    """Return how long to wait after so many failures in a row, from 1: each time twice as long, up to a limit."""
-    return min(patience.first_backoff_s * 2 ** min(failures - 1, 60), patience.longest_backoff_s)
+    """Return how long to wait after so many failures in a row, from 1: each time twice as long, up to a limit.
 
-
-def jittered(seconds: float, most: float) -> float:
-    """Return up to a quarter more, but `most / 4` at most: those who waited together shall not come back together."""
-    return seconds + random.uniform(0, min(seconds, most) / 4)  # noqa: S311 nothing is kept secret by it
+    By chance it is down to half of that: what failed together shall not come back together.
+    """
+    longest = min(patience.first_backoff_s * 2 ** min(failures - 1, 60), patience.longest_backoff_s)
+    return random.uniform(longest / 2, longest)  # noqa: S311 nothing is kept secret by it
 
 
 def asked_for(headers: Mapping[str, str]) -> float | None:
@@ -94,7 +93,8 @@ class Cooldown:
         while (left := self._until - anyio.current_time()) > 0:
             if waited + left > longest_s:
                 raise RefusedError(self._code, f"{self._reason}; it asks for more patience than there is.")
-            pause = jittered(left, self._patience.longest_backoff_s)
+            # Those who waited together do not come back together.
+            pause = left + random.uniform(0, min(left, self._patience.longest_backoff_s) / 4)  # noqa: S311
             await anyio.sleep(pause)
             waited += pause
         return waited

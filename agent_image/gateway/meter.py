@@ -21,7 +21,6 @@ _TELLING = {
 _NOTHING = Raw(b"null")
 _LAST = {"message_stop", "response.completed", "response.incomplete", "response.failed", "error"}
 
-
 T = TypeVar("T")
 
 
@@ -91,8 +90,9 @@ class Meter:
         return b"".join(event.raw for event in events(block) if not self._is_hidden(event))
 
     def read_whole(self, body: bytes) -> None:
-        """Read an answer that is no stream."""
+        """Read an answer that is no stream; it has ended if it is JSON to its end."""
         if report := _decoded(body, _Report):
+            self.has_ended = True
             self._add(report, body)
 
     def _is_hidden(self, event: ServerEvent) -> bool:

@@ -1,6 +1,5 @@
 """One provider and its key: asked with patience, and never again once it has refused for good."""
 
-import random
 from collections.abc import Iterator, Mapping
 
 import anyio
@@ -28,25 +27,15 @@ _NO_MORE_MONEY = {
     "billing_not_active",
 }
 _NO_CREDIT = "credit balance is too low"
-_KEPT_HERE = {
-    # Of this connection, and none of the next one's business.
-    *(
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"expect",
-    ),
-    *(b"host", b"content-length", b"accept-encoding", b"forwarded", b"via", b"x-real-ip"),
+_KEPT_HERE = frozenset(
+    # This connection is none of the next one's business.
+    b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade expect host content-length "
+    b"accept-encoding forwarded via x-real-ip "
     # Whose account it is, is not for an agent to say.
-    *(b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"cookie"),
-    *(b"openai-organization", b"openai-project"),
+    b"authorization proxy-authorization x-api-key api-key cookie openai-organization openai-project "
     # Codex tells there where the repository comes from.
-    b"x-codex-turn-metadata",
-}
+    b"x-codex-turn-metadata".split()
+)
 
 
 class _Trouble(Struct, frozen=True):
@@ -103,8 +92,7 @@ class Upstream:
             if failures > self._patience.retries:
                 raise RefusedError("llm.unavailable", f"{outcome.reason}; it was tried {failures} times.")
             if outcome.counts and not outcome.cools:
-                # Half of it at least: many calls that failed together do not come back together.
-                await anyio.sleep(backoff(self._patience, failures) * random.uniform(0.5, 1))  # noqa: S311
+                await anyio.sleep(backoff(self._patience, failures))
 
     async def _try(self, request: ModelRequest) -> Answer | Rejected | _Trouble:
         """Try once: alone, until there has been an answer.

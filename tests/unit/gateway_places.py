@@ -90,15 +90,15 @@ class Place(Struct, frozen=True):
 
     @property
     def usages(self) -> list[Usage]:
-        return [event for event in self.gateway.all(Usage) if self._is_own(event.variation)]
+        return [event for event in self.gateway.ledger(Usage) if self._is_own(event.variation)]
 
     @property
     def failures(self) -> list[CallFailed]:
-        return [event for event in self.gateway.all(CallFailed) if self._is_own(event.variation)]
+        return [event for event in self.gateway.ledger(CallFailed) if self._is_own(event.variation)]
 
     @property
     def waits(self) -> list[Waiting]:
-        return [event for event in self.gateway.all(Waiting) if event.provider in _names(self.number)]
+        return [event for event in self.gateway.ledger(Waiting) if event.provider in _names(self.number)]
 
     def fail_next(self, fault: Fault, *, times: int | None = 1) -> None:
         for model in set(_models(self.number).values()):

@@ -60,7 +60,13 @@ class GatewayProcess:
         return self.stderr[0].split()[-1].decode()
 
     def all(self, kind: type[E]) -> list[E]:
+        """Return what it has printed, as far as it has come here."""
         return [event for event in map(decode_line, list(self.lines)) if isinstance(event, kind)]
+
+    def ledger(self, kind: type[E]) -> list[E]:
+        """Return what it has told, up to now."""
+        lines = self.control("GET", "/control/ledger").content.splitlines()
+        return [event for event in map(decode_line, lines) if isinstance(event, kind)]
 
     def control(self, method: str, path: str, *, token: str = CONTROL) -> httpx2.Response:
         return HTTP.request(method, self.url + path, headers={"authorization": f"Bearer {token}"})

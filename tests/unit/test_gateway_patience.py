@@ -3,7 +3,6 @@
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
 
 import anyio
 import httpx2
@@ -17,20 +16,15 @@ from tests.providers.faults import (
     BEFORE_HEAD,
     Fault,
     cut_after,
-    end_after,
-    error_after,
-    huge,
     refused,
     silence_after,
-    slow,
     spend_limit,
 )
 from tests.providers.script import Tokens, Turn
 
 PATIENCE = Patience(
-    retries=3, first_backoff_s=0.01, longest_backoff_s=0.05, longest_wait_s=10.0, connect_s=10.0, silence_s=LIMIT_S
+    retries=3, first_backoff_s=0.01, longest_backoff_s=0.05, longest_wait_s=3.0, connect_s=10.0, silence_s=LIMIT_S
 )
-TIRED = Patience(retries=0, silence_s=2.0, call_s=4.0, longest_backoff_s=0.01)
 WRONG_KEY = Kind(key_variable="WRONG_KEY")
 NOBODY_THERE = Kind(base_url="http://127.0.0.1:1")
 NO_NAME = Kind(base_url="http://nowhere.invalid")
@@ -42,7 +36,7 @@ FAILED = [408, 409, 500, 502, 504, 520]
 
 @pytest.fixture(scope="module")
 def all_places() -> Generator[Places]:
-    kinds = [*[PLAIN] * 120, *[WRONG_KEY] * 3, NOBODY_THERE, NO_NAME]
+    kinds = [*[PLAIN] * 70, *[WRONG_KEY] * 3, NOBODY_THERE, NO_NAME]
     with fake_provider(SCRIPT, tokens=TOKENS) as fake, places(fake, kinds, PATIENCE) as running:
         yield running
 
@@ -52,25 +46,18 @@ def place(all_places: Places) -> Place:
     return all_places.take()
 
 
-@pytest.fixture
-def all_tired() -> Generator[Places]:
-    """Of a gateway that has hardly any patience."""
-    with fake_provider(SCRIPT, tokens=TOKENS) as fake, places(fake, [PLAIN] * 5, TIRED) as running:
-        yield running
-
-
 @pytest.fixture(params=WIRES)
 def wire(request: pytest.FixtureRequest) -> Wire:
     return request.param
 
 
-def in_two_seconds() -> str:
-    return format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+def http_date(in_s: float) -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=in_s), usegmt=True)
 
 
 @pytest.mark.parametrize("asked", ["1", "0.2", "date", "ms", "", "soon", "-3"])
 async def test_a_provider_that_limits_its_calls_gets_the_time_that_it_asks_for(place: Place, asked: str):
-    headers = {"date": {"retry_after": in_two_seconds()}, "ms": {"retry_after_ms": "200"}, "": {}}
+    headers = {"date": {"retry_after": http_date(2)}, "ms": {"retry_after_ms": "200"}, "": {}}
     place.fail_next(refused(429, **headers.get(asked, {"retry_after": asked})))
     answer = await place.ask("messages", stream=True)
     assert answer.status_code == 200
@@ -79,7 +66,7 @@ async def test_a_provider_that_limits_its_calls_gets_the_time_that_it_asks_for(p
     assert second.began - first.began >= wait.for_s
     assert wait.until
     assert "limits the rate" in wait.reason
-    least, most = {"1": (1, 1), "0.2": (0.2, 0.2), "date": (0.5, 2), "ms": (0.2, 0.2)}.get(asked, (0.01, 0.01))
+    least, most = {"1": (1, 1), "0.2": (0.2, 0.2), "date": (0.01, 2), "ms": (0.2, 0.2)}.get(asked, (0.01, 0.01))
     assert least <= wait.for_s <= most
     assert place.failures == []
 
@@ -119,8 +106,11 @@ async def test_a_call_goes_alone_only_until_the_head_of_its_answer_is_there(plac
         place.fake.release()
 
 
-async def test_a_provider_that_asks_for_more_time_than_there_is_is_taken_to_refuse(place: Place, wire: Wire):
-    place.fail_next(refused(429, retry_after="3600"))
+@pytest.mark.parametrize("asked", ["3600", "date"])
+async def test_a_provider_that_asks_for_more_time_than_there_is_is_taken_to_refuse(
+    place: Place, wire: Wire, asked: str
+):
+    place.fail_next(refused(429, retry_after=http_date(3600) if asked == "date" else asked))
     answers = await place.ask_all(wire)
     assert {answer.status_code for answer in answers} == {429}
     assert {error_of(wire, answer)["code"] for answer in answers} == {"llm.rate_limited"}
@@ -131,7 +121,7 @@ async def test_a_provider_that_asks_for_more_time_than_there_is_is_taken_to_refu
 
 
 async def test_patience_with_a_provider_that_always_limits_has_an_end(place: Place):
-    place.fail_next(refused(429, retry_after="4"), times=None)
+    place.fail_next(refused(429, retry_after="1.2"), times=None)
     answer = await place.ask("chat")
     assert error_of("chat", answer)["code"] == "llm.rate_limited"
     assert len(place.seen) == 3
@@ -214,69 +204,3 @@ async def test_text_that_names_a_spend_limit_stops_nobody(place: Place):
     place.fail_next(Fault(status=400, message="what does insufficient_quota mean?"))
     assert (await place.ask("chat")).status_code == 400
     assert (await place.ask("chat")).status_code == 200
-
-
-async def test_a_provider_s_error_in_mid_stream_is_passed_on_as_it_is(place: Place, wire: Wire):
-    place.fail_next(error_after(3, "overloaded_error"))
-    answer = await place.ask(wire, stream=True)
-    assert b"the fake fails on request" in answer.content
-    assert b"llm." not in answer.content
-    until(lambda: bool(place.failures))
-    assert [failure.code for failure in place.failures] == ["llm.failed"]
-    assert len(place.usages) == len(place.seen) == 1
-
-
-@pytest.mark.parametrize("events", range(6))
-@pytest.mark.parametrize("how", [cut_after, end_after])
-async def test_a_stream_without_its_last_event_is_found_truncated(place: Place, wire: Wire, how: Any, events: int):
-    place.fail_next(how(events))
-    received = await place.ask_stream(wire)
-    assert received.is_aborted
-    assert received.error(wire)["code"] == "llm.truncated"
-    until(lambda: bool(place.failures))
-    assert [failure.code for failure in place.failures] == ["llm.truncated"]
-    assert place.usages[0].input_tokens == (100 if wire == "messages" and events else 0)
-    assert len(place.seen) == 1
-
-
-@pytest.mark.parametrize("how", [cut_after, end_after])
-async def test_an_answer_that_breaks_off_is_no_answer(place: Place, wire: Wire, how: Any):
-    place.fail_next(how(0))
-    answer = await place.ask(wire)
-    if how is cut_after:
-        assert (answer.status_code, error_of(wire, answer)["code"]) == (502, "llm.truncated")
-        assert "x-should-retry" not in answer.headers
-
-
-async def test_silence_and_slowness_have_an_end(all_tired: Places):
-    """All of them at once, for each takes its time."""
-    async with anyio.create_task_group() as tasks:
-        for wire in WIRES:
-            tasks.start_soon(_is_cut, all_tired.take(), wire, silence_after(3))
-        tasks.start_soon(_is_cut, all_tired.take(), "messages", slow(1.2))
-        tasks.start_soon(_is_unanswered, all_tired.take())
-
-
-async def test_an_answer_that_is_too_large_is_cut(place: Place, wire: Wire):
-    place.fail_next(huge(17 * 1024 * 1024), times=2)
-    received = await place.ask_stream(wire)
-    assert received.is_aborted
-    assert received.error(wire)["code"] == "llm.too_large"
-    answer = await place.ask(wire)
-    assert (answer.status_code, error_of(wire, answer)["code"]) == (502, "llm.too_large")
-    until(lambda: len(place.failures) == 2)
-
-
-async def _is_cut(place: Place, wire: Wire, fault: Fault) -> None:
-    place.fail_next(fault)
-    received = await place.ask_stream(wire)
-    assert received.is_aborted
-    assert received.error(wire)["code"] == "llm.silent"
-    await place.fake.until(lambda: place.seen[0].was_left)
-    until(lambda: [failure.code for failure in place.failures] == ["llm.silent"])
-
-
-async def _is_unanswered(place: Place) -> None:
-    place.fail_next(silence_after(BEFORE_HEAD))
-    answer = await place.ask("chat", stream=True)
-    assert error_of("chat", answer)["code"] == "llm.unavailable"
