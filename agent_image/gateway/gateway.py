@@ -34,12 +34,16 @@ class Gateway:
         """Return the provider of the model that is asked for.
 
         Raises:
-            RefusedError: the grant does not have the model, or the model is not asked on that path.
+            RefusedError: the grant does not have the model, the model is not asked on that path, or its price, which
+                is to stay below a limit, is not known.
 
         """
         upstream = self._upstreams.get(grant.models.get(request.model, ""))
         if upstream is None or request.wire not in _wires_of(upstream):
             raise RefusedError("llm.model", self._models_there_are(grant, request))
+        if grant.share.usd is not None and self._prices.price(request.model) is None:
+            reason = f"The budget of this work is in US dollars, and nobody knows the price of {request.model}."
+            raise RefusedError("llm.budget", reason)
         return upstream
 
     def cost(self, request: ModelRequest, tokens: Tokens | None) -> float | None:

@@ -27,7 +27,8 @@ _TYPE = {
     413: "request_too_large",
     429: "rate_limit_error",
     502: "api_error",
-    503: "overloaded_error",
+    # Not `overloaded_error`, which Claude Code asks again for, whatever it is told.
+    503: "api_error",
     504: "timeout_error",
 }
 _WORTH_ANOTHER_TRY = {"llm.truncated", "llm.silent"}
@@ -58,21 +59,43 @@ def error_body(wire: Wire, error: RefusedError) -> bytes:
 
 def error_event(wire: Wire, error: RefusedError) -> bytes:
     """Return the error as an event for a stream that has begun."""
-    if wire == "chat":
-        return b"data: %b\n\n" % error_body(wire, error)
-    fields = _body(wire, error)
-    if wire == "responses":
-        # The specification has the error's fields at the top; what the API sends, and SDKs look for, is below `error`.
-        fields = {"type": "error", **_fields_of_openai(error), **fields, "sequence_number": 0}
-    return b"event: error\ndata: %b\n\n" % msgspec.json.encode(fields)
+    match wire:
+        case "messages":
+            return b"event: error\ndata: %b\n\n" % error_body(wire, error)
+        case "chat":
+            return b"data: %b\n\n" % error_body(wire, error)
+        case "responses":
+            # Both, as the API itself does it: SDKs look for the first, Codex for the second alone.
+            event: dict[str, Any] = {
+                "type": "error",
+                **_fields_of_openai(error),
+                **_body(wire, error),
+                "sequence_number": 0,
+            }
+            response: dict[str, Any] = {
+                "object": "response",
+                "status": "failed",
+                "output": [],
+                "error": _fields_of_openai(error),
+            }
+            failed: dict[str, Any] = {"type": "response.failed", "response": response, "sequence_number": 1}
+            return b"".join(
+                b"event: %b\ndata: %b\n\n" % (data["type"].encode(), msgspec.json.encode(data))
+                for data in (event, failed)
+            )
 
 
 def _body(wire: Wire, error: RefusedError) -> dict[str, Any]:
     kind = _TYPE[error.status]
     if wire == "messages":
-        return {"type": "error", "error": {"type": kind, "message": str(error), "code": error.code}}
+        return {"type": "error", "error": {"type": kind, "message": _message(error), "code": error.code}}
     return {"error": {"type": kind, **_fields_of_openai(error)}}
 
 
 def _fields_of_openai(error: RefusedError) -> dict[str, Any]:
-    return {"message": str(error), "param": None, "code": error.code}
+    return {"message": _message(error), "param": None, "code": error.code}
+
+
+def _message(error: RefusedError) -> str:
+    """The code in the words, too: of an error's fields, that is the one which agents' programs show."""
+    return f"{error} ({error.code})"

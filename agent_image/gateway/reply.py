@@ -40,10 +40,15 @@ class Reply:
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def refuse(self, error: RefusedError) -> None:
-        """Send an error: as the reply, or as the last event of a stream that is left without its end."""
+        """Send an error: as the reply, or as the last event of a stream that is left without its end.
+
+        A stream of Responses is ended: its last event says that it failed, and Codex loses that with the connection.
+        """
         if self._has_ended:
             return
         if self._is_stream:
             await self.pass_on(error_event(self._wire, error))
+            if self._wire == "responses":
+                await self.end()
         else:
             await self.whole(error.status, error.headers, error_body(self._wire, error))

@@ -1,5 +1,6 @@
 """A request of an agent to a model: what has to be known of it, and the little that is changed."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,7 @@ NOTICE = "The budget of this work is spent. This is your last call: finish what 
 
 _MOST_BYTES = 32 * 1024 * 1024
 _TOO_LARGE = f"This request is larger than {_MOST_BYTES // 1024 // 1024} MB, the most that is relayed."
+_TWO = 2
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -88,6 +90,8 @@ def read_request(
         read = msgspec.json.decode(body, type=_Body)
     except _MALFORMED as error:
         raise RefusedError("llm.refused", f"This is no request in JSON that can be relayed: {error}") from error
+    if _is_ambiguous(body):
+        raise RefusedError("llm.refused", "This request names its model twice.")
     if read.background:
         raise RefusedError("llm.refused", "An answer in the background is not relayed; ask without `background`.")
     request = ModelRequest(
@@ -117,6 +121,19 @@ def with_notice(request: ModelRequest) -> ModelRequest:
     except (KeyError, *_MALFORMED):
         return request
     return structs.replace(request, body=msgspec.json.encode({**fields, **told}))
+
+
+def _is_ambiguous(body: bytes) -> bool:
+    """Whether it has two models, of which a provider may take the other one: JSON leaves that open."""
+    if body.count(b'"model"') + body.count(b"\\u") < _TWO:  # a name may be written in escapes
+        return False
+    names: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        names[:] = [name for name, _ in pairs]  # the last object that is read is the outermost
+
+    json.JSONDecoder(object_pairs_hook=note).decode(body.decode())
+    return names.count("model") > 1
 
 
 def _with_usage(request: ModelRequest) -> ModelRequest:

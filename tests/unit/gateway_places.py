@@ -51,14 +51,17 @@ class Received(Struct):
     is_aborted: bool
 
     def error(self, wire: Wire) -> dict[str, Any]:
-        """Return the error in the last event, which has to be one in this wire format."""
+        """Return the error that the stream ends with, which has to be one in this wire format."""
         assert self.content.endswith(b"\n\n")
-        lines = self.content.removesuffix(b"\n\n").rpartition(b"\n\n")[2].splitlines()
-        assert lines[:-1] == ([] if wire == "chat" else [b"event: error"])
-        body = msgspec.json.decode(lines[-1].removeprefix(b"data: "))
-        if wire == "responses":
-            assert (body["type"], body["code"]) == ("error", body["error"]["code"])
-        return body["error"]
+        events = [event.splitlines() for event in self.content.removesuffix(b"\n\n").split(b"\n\n")]
+        bodies = [msgspec.json.decode(lines[-1].removeprefix(b"data: ")) for lines in events[-2:]]
+        if wire != "responses":
+            assert events[-1][:-1] == ([] if wire == "chat" else [b"event: error"])
+            return bodies[-1]["error"]
+        error, failed = bodies
+        assert (error["type"], failed["type"], failed["response"]["status"]) == ("error", "response.failed", "failed")
+        assert error["code"] == error["error"]["code"] == failed["response"]["error"]["code"]
+        return error["error"]
 
 
 class Place(Struct, frozen=True):
