@@ -14,11 +14,12 @@ from anyio.abc import TaskGroup
 from agent_image.agents import agent_name, model_name, run_agent
 from agent_image.emitter import Emitter, StdoutClosedError
 from agent_image.events import EXIT_STATUS, Finished, Outcome, Started
+from agent_image.gateway.totals import Totals
 from agent_image.output import Budget, Limits
 from agent_image.processes import Processes, adopt_orphans
 from agent_image.result import Ended, write_result
 from agent_image.shell import Shell, commands_environment
-from agent_image.spent import Spent, spent
+from agent_image.spent import spent
 from agent_image.task import Task
 
 _FORCE_AFTER_S = 2.0
@@ -110,7 +111,7 @@ class Harness:
         self._write_result(self._forced)
         os._exit(EXIT_STATUS[self._forced])
 
-    def _write_result(self, outcome: Outcome, usage: Spent | None = None) -> None:
+    def _write_result(self, outcome: Outcome, usage: Totals | None = None) -> None:
         if self._task.result is None:
             return
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from agent_image.events import EXIT_STATUS, Outcome
-from agent_image.spent import Spent
+from agent_image.gateway.totals import Totals
 
 _NEW = "result.json.new"
 
@@ -26,11 +26,11 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     outcome: Outcome
     exit: int
     seconds: float
-    usage: Spent | None = None
+    usage: Totals | None = None
     """What its model calls took; left out where it asked no model, or that is not known."""
 
 
-def write_result(path: Path, outcome: Outcome, seconds: float, usage: Spent | None = None) -> None:
+def write_result(path: Path, outcome: Outcome, seconds: float, usage: Totals | None = None) -> None:
     """Write the result whole or not at all, whatever an agent may have put where it belongs.
 
     Raises:

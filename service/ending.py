@@ -6,9 +6,9 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from agent_image.events import EXIT_STATUS, CallFailed, Outcome
+from agent_image.gateway.totals import Totals
 from service.run import State, run_state
 from service.tally import Tally
-from service.usage import Usage
 
 _STATES = {
     Outcome.SUBMITTED: State.SUCCEEDED,
@@ -32,7 +32,7 @@ class Ending(Struct, frozen=True, kw_only=True):
     exit: int | None = None
     seconds: float | None = None
     patch: bytes | None = None
-    usage: Usage | None = None
+    usage: Totals | None = None
     """What its model calls took; None where it has no models to ask."""
 
     def __post_init__(self) -> None:

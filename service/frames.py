@@ -18,9 +18,9 @@ import msgspec
 from msgspec import Struct
 
 from agent_image import events
+from agent_image.gateway.totals import Totals
 from service.ending import Ending
 from service.run import State
-from service.usage import Usage
 
 
 class FrameName(StrEnum):
@@ -45,7 +45,7 @@ class StateChanged(Struct, frozen=True, kw_only=True, tag_field="kind", tag="sta
     exit: int | None = None
     seconds: float | None = None
     patch_bytes: int | None = None
-    usage: Usage | None = None
+    usage: Totals | None = None
     """What the variation's model calls took; None where it asked no provider."""
 
 

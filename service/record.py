@@ -7,6 +7,7 @@ from functools import partial
 from msgspec import structs
 
 from agent_image.events import Event
+from agent_image.gateway.totals import Totals
 from service import frames
 from service.db.availability import outlast
 from service.db.claims import Claim, ClaimRepository
@@ -15,7 +16,6 @@ from service.eventlog import EventLog
 from service.frames import Entry, FrameName, StateChanged, state_changed
 from service.logwriter import LogWriter
 from service.run import State
-from service.usage import Usage
 
 
 class Record:
@@ -54,7 +54,7 @@ class Record:
         self._endings[index] = ending
         await self._say(state_changed(ending), variation_id=index, name=FrameName.AGENT_COMPLETE)
 
-    async def end(self, stopped: Ending | None, usage: Callable[[int], Usage | None]) -> None:
+    async def end(self, stopped: Ending | None, usage: Callable[[int], Totals | None]) -> None:
         """End what has not ended, then the run; `stopped` is why its work did not come to its end, if it did not."""
         for index in self._endings.keys() ^ set(range(self._claim.spec.variations)):
             assert stopped is not None, "the work comes to its end when every variation has"

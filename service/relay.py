@@ -7,6 +7,7 @@ import anyio
 
 from agent_image import events
 from agent_image.events import CallFailed, decode_line
+from agent_image.gateway.totals import Totals
 from service import frames
 from service.ending import Ending
 from service.engine import Line, Models, Sandbox, Serving
@@ -14,7 +15,6 @@ from service.errors import EngineError, EngineLostError
 from service.record import Record
 from service.run import State
 from service.tally import Tally
-from service.usage import Usage
 
 _LEDGER_S = 3.0
 
@@ -27,7 +27,7 @@ class Relay:
         self._stop = stop
         self._tally = Tally()
         self._serving = anyio.Event()
-        self._usage = {} if models is None else {grant.variation: Usage() for grant in models.plan.grants}
+        self._usage = {} if models is None else {grant.variation: Totals() for grant in models.plan.grants}
         self._failed: dict[int, CallFailed] = {}
 
     @asynccontextmanager
@@ -66,7 +66,7 @@ class Relay:
             for data in await sandbox.final_output("gateway"):
                 await self._add(Line("gateway", data, frames.now()))
 
-    def usage(self, index: int) -> Usage | None:
+    def usage(self, index: int) -> Totals | None:
         """What a variation has used so far; None for one that asks no model."""
         return self._usage.get(index)
 
@@ -99,7 +99,7 @@ class Relay:
             self._failed[event.variation] = event
         elif isinstance(event, events.Usage) and event.variation in self._usage:
             self._failed.pop(event.variation, None)
-            self._usage[event.variation] += Usage(
+            self._usage[event.variation] += Totals(
                 calls=1,
                 input_tokens=event.input_tokens,
                 output_tokens=event.output_tokens,

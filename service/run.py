@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from service.usage import Usage
+from agent_image.gateway.totals import Totals
 
 
 class State(StrEnum):
@@ -139,7 +139,7 @@ class VariationView(Struct, frozen=True, kw_only=True):
     """Size of the patch; null where there is none, 0 where the agent changed nothing."""
     no_changes: bool
     patch_url: str | None
-    usage: Usage | None
+    usage: Totals | None
     """What its model calls took; null where no provider was asked, and until it ended."""
 
 
@@ -160,7 +160,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     mcp_servers: dict[str, McpServer]
     """As in the request, without the values of `env`."""
     variations: list[VariationView]
-    usage: Usage | None
+    usage: Totals | None
     """The variations' together; null where none has any."""
     selected: int | None
     """The variation that a person chose; null if nobody did."""

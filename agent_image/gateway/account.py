@@ -5,30 +5,19 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 
 import anyio
-from msgspec import Struct, structs
+from msgspec import structs
 
 from agent_image.events import CallFailed, Usage
 from agent_image.gateway.ledger import Ledger
 from agent_image.gateway.plan import Grant
 from agent_image.gateway.prices import Tokens
 from agent_image.gateway.refusal import RefusedError
+from agent_image.gateway.totals import Totals
 
 _LONGEST_NAME = 200
 _LONGEST_REASON = 500
 _MOST_FAILURES = 200
 """Of one variation are told; one that does nothing but fail does not fill the ledger."""
-
-
-class Totals(Struct, frozen=True, kw_only=True):
-    """What the answered calls of a variation took."""
-
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    cost_usd: float | None = 0.0
-    """None as soon as what one call cost is unknown."""
 
 
 class Account:
@@ -91,16 +80,15 @@ class Account:
 
     def spend(self, tokens: Tokens | None, cost_usd: float | None, *, model: str) -> None:
         """Note what an answered call took; None for tokens of which nothing is known."""
-        used, totals = tokens or Tokens(), self.totals
+        used = tokens or Tokens()
         self._known_usd += cost_usd or 0.0
-        is_known = cost_usd is not None and totals.cost_usd is not None
-        self.totals = Totals(
-            calls=totals.calls + 1,
-            input_tokens=totals.input_tokens + used.input,
-            output_tokens=totals.output_tokens + used.output,
-            cache_read_tokens=totals.cache_read_tokens + used.cache_read,
-            cache_write_tokens=totals.cache_write_tokens + used.cache_write,
-            cost_usd=self._known_usd if is_known else None,
+        self.totals += Totals(
+            calls=1,
+            input_tokens=used.input,
+            output_tokens=used.output,
+            cache_read_tokens=used.cache_read,
+            cache_write_tokens=used.cache_write,
+            cost_usd=cost_usd,
         )
         usage = partial(Usage, model=model, provider=self.grant.models[model], variation=self.grant.variation)
         usage = partial(usage, input_tokens=used.input, output_tokens=used.output, cost_usd=cost_usd)

@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
+from agent_image.gateway.totals import Totals
 from service.run import Agent, Budget, McpServer, State
-from service.usage import Usage
 
 
 def _values(words: type[StrEnum]) -> Sequence[str]:
@@ -53,7 +53,7 @@ class Base(DeclarativeBase):
         Agent: Text,
         Budget: AsJson(Budget),
         dict[str, McpServer]: AsJson(dict[str, McpServer]),
-        Usage: AsJson(Usage),
+        Totals: AsJson(Totals),
         State: Enum(State, native_enum=False, length=16, values_callable=_values, create_constraint=False),
     }
 
@@ -113,7 +113,7 @@ class VariationRow(Base):
     detail: Mapped[str] = mapped_column(default="")
     patch: Mapped[bytes | None] = mapped_column(deferred=True)
     patch_bytes: Mapped[int | None]
-    usage: Mapped[Usage | None]
+    usage: Mapped[Totals | None]
 
 
 class SegmentRow(Base):

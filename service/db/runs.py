@@ -8,6 +8,7 @@ from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import undefer
 
+from agent_image.gateway.totals import Totals
 from service.db.models import RunRow, VariationRow
 from service.errors import ConflictError, NotFoundError
 from service.run import (
@@ -22,7 +23,6 @@ from service.run import (
     status_url,
     stream_url,
 )
-from service.usage import total
 
 
 class RunRepository:
@@ -126,7 +126,7 @@ def _view(row: RunRow) -> RunView:
         budget=row.budget,
         mcp_servers={name: _without_values(server) for name, server in row.mcp_servers.items()},
         variations=[_variation_view(each) for each in row.variations],
-        usage=total(usages) if usages else None,
+        usage=sum(usages, start=Totals()) if usages else None,
         selected=row.selected,
         created_at=row.created_at,
         started_at=row.started_at,

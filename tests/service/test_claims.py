@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
+from agent_image.gateway.totals import Totals
 from service.db.claims import Claim, ClaimRepository
 from service.db.runs import RunRepository
 from service.ending import Ending
 from service.eventlog import ClaimLostError, EventLog
 from service.frames import Entry, FrameName, StateChanged, now
 from service.run import Assignment, Budget, McpServer, RunSpec, State
-from service.usage import Usage
 
 SPEC = RunSpec(
     repo_url="https://github.com/a/b",
@@ -70,7 +70,7 @@ async def test_a_view_has_no_value_of_a_server_s_variables(store: Store):
 async def test_what_model_calls_took_is_kept_for_each_variation_and_summed_for_the_run(store: Store):
     claim = await store.claim()
     assert (await store.runs.get(claim.run_id)).usage is None
-    one = Usage(calls=2, input_tokens=10, output_tokens=20, cache_read_tokens=30, cache_write_tokens=40, cost_usd=0.5)
+    one = Totals(calls=2, input_tokens=10, output_tokens=20, cache_read_tokens=30, cache_write_tokens=40, cost_usd=0.5)
     await store.claims.end_variation(claim, 0, Ending(state=State.SUCCEEDED, usage=one))
     await store.claims.end_variation(claim, 1, Ending(state=State.FAILED))
     run = await store.runs.get(claim.run_id)
@@ -82,9 +82,9 @@ async def test_what_model_calls_took_is_kept_for_each_variation_and_summed_for_t
 async def test_what_a_run_cost_is_unknown_as_soon_as_one_part_is(store: Store, cost: float | None, whole: float | None):
     claim = await store.claim()
     for index, each in enumerate((0.5, cost)):
-        usage = Usage(calls=1, input_tokens=2**40, cost_usd=each)
+        usage = Totals(calls=1, input_tokens=2**40, cost_usd=each)
         await store.claims.end_variation(claim, index, Ending(state=State.SUCCEEDED, usage=usage))
-    assert (await store.runs.get(claim.run_id)).usage == Usage(calls=2, input_tokens=2**41, cost_usd=whole)
+    assert (await store.runs.get(claim.run_id)).usage == Totals(calls=2, input_tokens=2**41, cost_usd=whole)
 
 
 async def test_a_run_is_claimed_once_however_many_want_it(store: Store):

@@ -5,7 +5,13 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-SERVICE_MAY = ("aideator", "agent_image.events", "agent_image.gateway.plan", "agent_image.gateway.prices")
+SERVICE_MAY = (
+    "aideator",
+    "agent_image.events",
+    "agent_image.gateway.plan",
+    "agent_image.gateway.prices",
+    "agent_image.gateway.totals",
+)
 """What of ours the service may import besides itself."""
 DAGGER = ("dagger", "aideator")
 DAGGER_FILES = "engine/dagger*.py"

@@ -41,7 +41,6 @@ LAYERS = (
     "tally",
     "providers",
     "run",
-    "usage",
     "repo_url",
     "git_ref",
     "image_ref",
