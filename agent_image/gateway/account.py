@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 
 import anyio
-from msgspec import structs
 
 from agent_image.events import CallFailed, Usage
 from agent_image.gateway.ledger import Ledger
@@ -31,7 +30,8 @@ class Account:
         self._is_retired = False
         self._working: set[anyio.CancelScope] = set()
         self._admitted = 0
-        self._known_usd = 0.0
+        self._charged_tokens = 0
+        self._charged_usd = 0.0
         self._has_had_its_last_call = False
         self._failures = 0
         one_by_one = grant.share.usd is not None or grant.share.tokens is not None
@@ -78,10 +78,14 @@ class Account:
         async with self._turn:
             yield self._admit()
 
+    def charge(self, tokens: Tokens, cost_usd: float | None) -> None:
+        """Count against the share; whatever nobody knows the cost of has no share in dollars."""
+        self._charged_tokens += tokens.total
+        self._charged_usd += cost_usd or 0.0
+
     def spend(self, tokens: Tokens | None, cost_usd: float | None, *, model: str) -> None:
         """Note what an answered call took; None for tokens of which nothing is known."""
         used = tokens or Tokens()
-        self._known_usd += cost_usd or 0.0
         self.totals += Totals(
             calls=1,
             input_tokens=used.input,
@@ -111,7 +115,6 @@ class Account:
         return self._has_had_its_last_call
 
     def _is_spent(self) -> bool:
-        share, totals = self.grant.share, structs.asdict(self.totals)
-        tokens = sum(count for name, count in totals.items() if name.endswith("_tokens"))
-        spent = ((self._known_usd, share.usd), (tokens, share.tokens), (self._admitted, share.calls))
+        share, usd, tokens = self.grant.share, self._charged_usd, self._charged_tokens
+        spent = ((usd, share.usd), (tokens, share.tokens), (self._admitted, share.calls))
         return any(limit is not None and used >= limit for used, limit in spent)

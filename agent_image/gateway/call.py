@@ -1,7 +1,7 @@
 """A call of an agent, from its request to the last byte of its answer."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager, nullcontext
+from contextlib import aclosing, asynccontextmanager
 
 import anyio
 from litestar.types import Receive, Scope, Send
@@ -66,21 +66,40 @@ class Call:
 
     async def _relay(self, account: Account, request: ModelRequest, reply: Reply) -> None:
         upstream = self._gateway.upstream(account.grant, request)
-        async with account.admission() if request.is_metered else nullcontext(enter_result=False) as is_last:
-            answer = await upstream.ask(with_notice(request) if is_last else request)
-            if isinstance(answer, Rejected):
-                account.fail("llm.refused", f"{answer.status}: {answer.text}", model=request.model)
-                await reply.whole(answer.status, answer.headers, answer.body)
-                return
+        if not request.is_metered:
+            await self._pass_on(account, request, await upstream.ask(request), Meter(self._wire), reply)
+            return
+        async with account.admission() as is_last:
             meter = Meter(self._wire, hides_usage=request.hides_usage)
             try:
-                await _pass_on(answer, meter, reply)
+                answer = await upstream.ask(with_notice(request) if is_last else request)
+            except anyio.get_cancelled_exc_class():  # the provider may go on with it all the same
+                self._charge(account, request, meter)
+                raise
+            try:
+                await self._pass_on(account, request, answer, meter, reply)
             finally:
-                if request.is_metered:
+                if not isinstance(answer, Rejected):
+                    self._charge(account, request, meter)
                     account.spend(meter.tokens, self._gateway.cost(request, meter.tokens), model=request.model)
-                await answer.close()
             if meter.failure:
                 account.fail("llm.failed", meter.failure, model=request.model)
+
+    async def _pass_on(
+        self, account: Account, request: ModelRequest, answer: Answer | Rejected, meter: Meter, reply: Reply
+    ) -> None:
+        if isinstance(answer, Rejected):
+            account.fail("llm.refused", f"{answer.status}: {answer.text}", model=request.model)
+            await reply.whole(answer.status, answer.headers, answer.body)
+            return
+        try:
+            await _pass_on(answer, meter, reply)
+        finally:
+            await answer.close()
+
+    def _charge(self, account: Account, request: ModelRequest, meter: Meter) -> None:
+        tokens = meter.charge(request.body)
+        account.charge(tokens, self._gateway.cost(request, tokens))
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import re
 from typing import TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from agent_image.gateway.plan import Wire
 from agent_image.gateway.prices import Tokens
@@ -12,6 +12,8 @@ from agent_image.gateway.sse import ServerEvent, events
 
 _DONE = b"[DONE]"
 _LONGEST_REASON = 500
+_BYTES_A_TOKEN = 4
+"""Of a request, roughly."""
 # Only events that have one of these are looked into: most are a few words of text, and cost a search alone.
 _TELLING = {
     "messages": re.compile(rb"message_|error"),
@@ -76,6 +78,7 @@ class Meter:
     def __init__(self, wire: Wire, *, hides_usage: bool = False) -> None:
         self._telling = _TELLING[wire]
         self._hides_usage = hides_usage
+        self._events = 0
         self.tokens: Tokens | None = None
         """None until the provider has told."""
         self.has_ended = False
@@ -83,8 +86,19 @@ class Meter:
         self.failure = ""
         """What the provider said where its answer is an error."""
 
+    def charge(self, request: bytes) -> Tokens:
+        """What is to count against a budget: where the provider has not told, or not yet, a guess by sizes.
+
+        Else an agent that leaves before the end, where the figures are, would work for nothing.
+        """
+        if self.has_ended and self.tokens:
+            return self.tokens
+        known = self.tokens or Tokens(input=len(request) // _BYTES_A_TOKEN)
+        return structs.replace(known, output=max(known.output, self._events))
+
     def read(self, block: bytes) -> bytes:
         """Read a block of whole events, and return what of it the caller is to see."""
+        self._events += block.count(b"data:")
         if not self._telling.search(block):
             return block
         return b"".join(event.raw for event in events(block) if not self._is_hidden(event))

@@ -7,7 +7,7 @@ import anyio
 import httpx2
 import pytest
 from gateway_places import PATHS, PLAIN, WIRES, Kind, Places, error_of, places
-from gateway_process import HTTP, LIMIT_S, until
+from gateway_process import HTTP, LIMIT_S, NO_TLS, until
 
 from agent_image.gateway.plan import Limits, Patience, Wire
 from tests.providers.fake import fake_provider
@@ -26,7 +26,7 @@ ASKED = Tokens(input=50, output=20, cache_read=30, cache_write=10)
 
 @pytest.fixture(scope="module")
 def all_places() -> Generator[Places]:
-    kinds = [*[CALLS] * 6, *[TOKENS] * 3, *[USD] * 1, *[NOTHING] * 13, SHORT, *[PLAIN] * 8]
+    kinds = [*[CALLS] * 6, *[TOKENS] * 6, *[USD] * 1, *[NOTHING] * 13, SHORT, *[PLAIN] * 8]
     with fake_provider([Turn(text="Yes.")], tokens=ASKED) as fake, places(fake, kinds, Patience()) as running:
         yield running
 
@@ -85,6 +85,23 @@ async def test_one_variation_s_share_is_not_another_s(all_places: Places):
     for index in range(3):
         answers = [await place.ask("chat", index=index) for _ in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 403]
+
+
+@pytest.mark.parametrize("wire", ["chat", "responses"], indirect=True)
+async def test_who_leaves_before_the_figures_come_pays_by_the_size_of_what_was_asked(all_places: Places, wire: Wire):
+    place = all_places.take(TOKENS)
+    for number in range(2):
+        place.fail_next(silence_after(2))
+        body = place.body(wire, stream=True, padding="x" * 500)
+        async with (
+            httpx2.AsyncClient(verify=NO_TLS) as client,
+            client.stream("POST", place.url + PATHS[wire], json=body, headers=place.headers()) as answer,
+        ):
+            await anext(answer.aiter_raw())
+        await place.fake.until(lambda number=number: place.seen[number].was_left)
+        until(lambda number=number: len(place.usages) == number + 1)
+    answers = [await place.ask(wire) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 403]
 
 
 async def test_where_tokens_are_limited_calls_of_a_variation_take_turns(all_places: Places):
