@@ -20,6 +20,13 @@ class Provider(Struct, frozen=True, kw_only=True):
     """What comes before `/v1/…`."""
     key_variable: str = ""
     """Where in the environment the key is; empty for a provider that wants none."""
+    headers: dict[str, str] = {}
+    """Sent with every call, in lower case; `host` is the one that the provider knows itself by, where the way to it goes
+    by another name."""
+    address: str = ""
+    """What people know it by, where that is not `base_url`."""
+    key_name: str = ""
+    """What people call the key: the variable that it is in, for one."""
 
 
 class Rates(Struct, frozen=True, kw_only=True):
