@@ -21,8 +21,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     key_variable: str = ""
     """Where in the environment the key is; empty for a provider that wants none."""
     headers: dict[str, str] = {}
-    """Sent with every call, in lower case; `host` is the one that the provider knows itself by, where the way to it goes
-    by another name."""
+    """Sent with every call, in lower case; `host` is what the provider calls itself, where it is reached otherwise."""
     address: str = ""
     """What people know it by, where that is not `base_url`."""
     key_name: str = ""
