@@ -1,7 +1,7 @@
 """The gateway of a run on a Dagger engine: a service of the run's session, with a tunnel to it from here."""
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
@@ -17,15 +17,20 @@ from aideator.gateway import PORT, gateway
 from aideator.variation import Access
 from service.address import is_loopback
 from service.engine import Models
+from service.engine.dagger_forwarder import HEADER, Forwarder
 from service.engine.output import Output
 from service.errors import EngineError
 
+_PORTS = {"http": 80, "https": 443}
 _CONTROL_S = 10.0
 _STOP_S = 10.0
 
 
 class DaggerGateway:
-    """Runs with `packages` beside the harness, and prints to `output`."""
+    """Runs with `packages` beside the harness, and prints to `output`.
+
+    `ports` of this machine are its providers', by the host names in the plan.
+    """
 
     def __init__(
         self,
@@ -34,6 +39,7 @@ class DaggerGateway:
         *,
         run_id: UUID,
         models: Models,
+        ports: Mapping[str, int],
         harness: dagger.Directory,
         packages: dagger.Directory,
     ) -> None:
@@ -41,15 +47,16 @@ class DaggerGateway:
         self._output = output
         self.was_told_to_end = False
         self._run_id = run_id
-        self._models = models
-        upstreams, plan = _on_this_machine(client, models.plan)
+        self._plan = models.plan
         self._service = gateway(
             client,
             harness=harness,
             packages=packages,
-            plan=self._secret("plan", msgspec.json.encode(plan).decode()),
+            plan=self._secret("plan", msgspec.json.encode(models.plan).decode()),
             keys={variable: self._secret(variable, key) for variable, key in models.keys.items()},
-            upstreams=upstreams,
+            upstreams={
+                host: client.host().service([PortForward(backend=port, frontend=port)]) for host, port in ports.items()
+            },
         )
         self._control = httpx2.AsyncClient(
             headers={"Authorization": f"Bearer {models.plan.control_token}"}, timeout=_CONTROL_S, trust_env=False
@@ -60,7 +67,7 @@ class DaggerGateway:
 
     def access(self, index: int) -> Access | None:
         """What lets variation `index` in; None for one that asks no model."""
-        for grant in self._models.plan.grants:
+        for grant in self._plan.grants:
             if grant.variation == index:
                 return Access(gateway=self._service, token=self._secret(f"token-{index}", grant.token))
         return None
@@ -83,13 +90,14 @@ class DaggerGateway:
 
     async def retire(self, index: int) -> None:
         """Make the token of variation `index` worthless. A gateway that is gone has no tokens that are good."""
-        with suppress(httpx2.HTTPError):
+        with suppress(httpx2.HTTPError, RuntimeError):  # the latter: it has been stopped
             await self._control.post(f"/control/retire/{index}")
 
     async def end(self) -> None:
         """Let it come to its end, and its output with it."""
         self.was_told_to_end = True
-        await self._stop_service()
+        with anyio.move_on_after(_STOP_S):
+            await self._stop_service()
         await self._output.settle()
         self._output.end()
 
@@ -107,19 +115,26 @@ class DaggerGateway:
             await self._service.stop()
 
 
-def _on_this_machine(client: dagger.Client, plan: Plan) -> tuple[Mapping[str, dagger.Service], Plan]:
-    """Reach providers that listen on this machine's loopback through the session: an engine may be somewhere else."""
-    upstreams: dict[str, dagger.Service] = {}
+@asynccontextmanager
+async def forwarded(plan: Plan) -> AsyncGenerator[tuple[dict[str, int], Plan]]:
+    """Make the providers on this machine's loopback reachable: an engine may be somewhere else.
+
+    Yields ports to tunnel, by the names of their hosts, and the plan in which those are the providers' hosts.
+    """
+    ports: dict[str, int] = {}
     providers: list[Provider] = []
-    for provider in plan.providers:
-        url = urlsplit(provider.base_url)
-        if not is_loopback(url.hostname or ""):
-            providers.append(provider)
-            continue
-        port = url.port or (443 if url.scheme == "https" else 80)
-        host = f"provider-{len(upstreams)}"
-        forward = PortForward(backend=port, frontend=port)
-        upstreams[host] = client.host().service([forward], host="[::1]" if url.hostname == "::1" else "localhost")
-        there = urlunsplit(url._replace(netloc=f"{host}:{port}"))
-        providers.append(structs.replace(provider, base_url=there))
-    return upstreams, structs.replace(plan, providers=providers)
+    async with AsyncExitStack() as stack:
+        for provider in plan.providers:
+            url = urlsplit(provider.base_url)
+            if not is_loopback(url.hostname or ""):
+                providers.append(provider)
+                continue
+            forwarder = Forwarder(url.hostname or "", url.port or _PORTS[url.scheme], tls=url.scheme == "https")
+            await stack.enter_async_context(forwarder.running())
+            host = f"provider-{len(ports)}"
+            ports[host] = forwarder.port
+            there = urlunsplit(url._replace(scheme="http", netloc=f"{host}:{forwarder.port}"))
+            headers = {**provider.headers, "host": url.netloc, HEADER: forwarder.secret}
+            address = provider.address or provider.base_url
+            providers.append(structs.replace(provider, base_url=there, headers=headers, address=address))
+        yield ports, structs.replace(plan, providers=providers)

@@ -2,15 +2,16 @@
 
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import anyio
 import dagger
 import structlog
 from anyio.abc import TaskGroup
+from msgspec import structs
 
 import aideator.variation
 from agent_image import events
@@ -20,10 +21,11 @@ from aideator.harness import EXCLUDE, MOUNT, Mounts, harness, packages
 from aideator.patch import patch
 from aideator.variation import needs_of, tree, variation
 from service.engine import Ended, Line, Prepared, Producer, SandboxSpec, Serving, Task
+from service.engine.dagger_call import Call
 from service.engine.dagger_failure import engine_loss, message_of
-from service.engine.dagger_gateway import DaggerGateway
+from service.engine.dagger_gateway import DaggerGateway, forwarded
 from service.engine.dagger_session import Session
-from service.engine.dagger_telemetry import call_aborted, follow_chunks
+from service.engine.dagger_telemetry import follow_chunks
 from service.engine.dagger_workspace import DaggerWorkspace
 from service.engine.output import Output, Outputs, unheard
 from service.errors import EngineError, EngineLostError, PatchError
@@ -38,10 +40,8 @@ _GRACE_S = 30.0
 """How long after its deadline a harness may take to end, before it is ended from here."""
 _PATCH_S = 300.0
 _RETIRE_S = 2.0
+_START_S = 60.0
 _TIMED_OUT = EXIT_STATUS[Outcome.TIMED_OUT]
-
-_GONE_S = 2.0
-"""How long an aborted call may take to end in the engine: a few milliseconds, or it was not in any call just then."""
 
 T = TypeVar("T")
 
@@ -71,30 +71,39 @@ class DaggerSandbox:
             logger.warning("the engine's log ended", run_id=str(self._spec.run_id), reason=str(error))
 
     async def relay(self) -> AsyncGenerator[Line | Serving]:
-        assert self._spec.models is not None, "a run that asks no models has no gateway"
-        with self._outputs.listen("gateway") as output:
-            needs = self._packages(REQUIREMENTS)
-            gateway = DaggerGateway(
-                self._client,
-                output,
-                run_id=self._spec.run_id,
-                models=self._spec.models,
-                harness=self._harness,
-                packages=needs,
-            )
-            try:
-                async with engine_loss(self._client):
-                    await self._have(needs)
+        models, needs = self._spec.models, self._packages(REQUIREMENTS)
+        assert models is not None, "a run that asks no models has no gateway"
+        async with forwarded(models.plan) as (ports, plan):
+            with self._outputs.listen("gateway") as output:
+                gateway = DaggerGateway(
+                    self._client,
+                    output,
+                    run_id=self._spec.run_id,
+                    models=structs.replace(models, plan=plan),
+                    ports=ports,
+                    harness=self._harness,
+                    packages=needs,
+                )
+                try:
+                    await self._start(gateway, needs)
+                    yield Serving()
+                    self._tasks.start_soon(output.end_when_ended)
+                    async for line in output.lines:
+                        yield line
+                finally:
+                    await gateway.stop()
+                if not gateway.was_told_to_end:
+                    raise EngineError("gateway.failed", "the gateway ended, though the run had not")
+
+    async def _start(self, gateway: DaggerGateway, needs: dagger.Directory) -> None:
+        try:
+            async with engine_loss(self._client):
+                await self._have(needs)
+                with anyio.fail_after(_START_S):
                     await gateway.start()
-                self._gateway = gateway
-                yield Serving()
-                self._tasks.start_soon(output.end_when_ended)
-                async for line in output.lines:
-                    yield line
-            finally:
-                await gateway.stop()
-            if not gateway.was_told_to_end:
-                raise EngineError("gateway.failed", "the gateway ended, though the run had not")
+        except TimeoutError as error:
+            raise EngineError("gateway.failed", f"the gateway did not start within {_START_S:.0f} s") from error
+        self._gateway = gateway
 
     async def end_relay(self) -> None:
         if self._gateway is not None:
@@ -106,8 +115,11 @@ class DaggerSandbox:
     async def _have(self, directory: dagger.Directory) -> None:
         """Make what an agent needs, before its own call does: what that prints is no event of the agent's."""
         try:
-            with unheard():
+            with unheard(), anyio.fail_after(self._spec.setup_timeout_s):
                 await directory.sync()
+        except TimeoutError as error:
+            message = f"what it needs was not installed within {self._spec.setup_timeout_s:g} s"
+            raise EngineError("agent.unavailable", message) from error
         except dagger.ExecError as error:
             message = f"what it needs cannot be installed: {message_of(error, said=error.stderr)}"
             raise EngineError("agent.unavailable", message) from error
@@ -200,7 +212,7 @@ class DaggerSandbox:
     ) -> AsyncGenerator[Line | T]:
         """Run `work`, yield the lines that its exec prints, then its result. Leaving kills the exec, for good."""
         with self._outputs.listen(producer) as output:
-            call = _Call(self._session, output, work, prints=prints)
+            call = Call(self._session, output, work, prints=prints)
             self._tasks.start_soon(call.run)
             try:
                 async for line in output.lines:
@@ -208,41 +220,3 @@ class DaggerSandbox:
             finally:
                 await call.stop()
             yield call.result()
-
-
-class _Call(Generic[T]):
-    """A call to the engine whose exec prints to `output`, in a task of its own: it is read while it runs."""
-
-    def __init__(
-        self, session: Session, output: Output, work: Callable[[Output], Awaitable[T]], *, prints: bool
-    ) -> None:
-        self._session = session
-        self._output = output
-        self._work = work
-        self._prints = prints
-        self._scope = anyio.CancelScope()
-        self._ended: T | EngineError | None = None
-
-    async def run(self) -> None:
-        try:
-            with self._scope, self._output.traced():
-                async with engine_loss(self._session.client):
-                    self._ended = await self._work(self._output)
-        except EngineError as error:
-            self._ended = error
-        if self._ended is not None and self._prints:
-            await self._output.settle()
-        self._output.end()
-
-    def result(self) -> T:
-        assert self._ended is not None, "the output ends after the call"
-        if isinstance(self._ended, EngineError):
-            raise self._ended
-        return self._ended
-
-    async def stop(self) -> None:
-        """Abort the call if it still runs, and wait until the engine has killed its exec; bounded: it may be gone."""
-        if self._ended is None:
-            self._scope.cancel()
-            with suppress(EngineLostError), anyio.move_on_after(_GONE_S, shield=True):
-                await call_aborted(self._session, self._output.trace_id)
