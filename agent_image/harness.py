@@ -17,7 +17,7 @@ from agent_image.events import EXIT_STATUS, Finished, Outcome, Started
 from agent_image.gateway.totals import Totals
 from agent_image.output import Budget, Limits
 from agent_image.processes import Processes, adopt_orphans
-from agent_image.result import Ended, write_result
+from agent_image.result import LONGEST_REASON, Ended, write_result
 from agent_image.shell import Shell, commands_environment
 from agent_image.spent import spent
 from agent_image.task import Task
@@ -26,7 +26,6 @@ _FORCE_AFTER_S = 2.0
 """How long after its deadline a harness that is stuck is ended by force."""
 _TERMINATE_S = 1.0
 """How long after SIGTERM."""
-_LONGEST_REASON = 1000
 
 
 class Harness:
@@ -41,7 +40,6 @@ class Harness:
         self._limits = limits
         self._emitter = Emitter(stdout)
         self._processes = Processes()
-        self._forced = Outcome.TIMED_OUT
         self._is_terminated = False
         self._cancel: Callable[[], object] | None = None
 
@@ -64,17 +62,15 @@ class Harness:
                         return await self._run_agent(background)
             finally:
                 self._cancel = None
-        if self._is_terminated:
-            return Ended(Outcome.CRASHED, "terminated")
-        return Ended(Outcome.TIMED_OUT, f"the time limit of {self._task.timeout_s:g} s was reached")
+        return self._stopped()
 
     def end(self, ended: Ended) -> int:
         """Kill what is left, say how it ended, and return the exit status."""
         self._processes.kill_all()
-        self._write_result(ended.outcome, spent(self._task.access) if self._task.access else None)
+        self._write_result(ended, spent(self._task.access) if self._task.access else None)
         status = EXIT_STATUS[ended.outcome]
         finished = partial(Finished, outcome=ended.outcome, exit=status, code=ended.code)
-        finished = partial(finished, reason=ended.reason[:_LONGEST_REASON])
+        finished = partial(finished, reason=ended.reason[:LONGEST_REASON])
         with suppress(StdoutClosedError):  # then nobody wants to know
             self._emitter.emit(partial(finished, seconds=self._emitter.seconds))
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -99,22 +95,27 @@ class Harness:
         finally:
             background.cancel_scope.cancel()
 
+    def _stopped(self) -> Ended:
+        if self._is_terminated:
+            return Ended(Outcome.CRASHED, "terminated")
+        return Ended(Outcome.TIMED_OUT, f"the time limit of {self._task.timeout_s:g} s was reached")
+
     def _terminate(self, *_: object) -> None:
         self._is_terminated = True
-        self._forced = Outcome.CRASHED
         signal.setitimer(signal.ITIMER_REAL, _TERMINATE_S)
         if self._cancel is not None:
             self._cancel()
 
     def _force(self, *_: object) -> None:
         self._processes.kill_all(limit_s=3)
-        self._write_result(self._forced)
-        os._exit(EXIT_STATUS[self._forced])
+        ended = self._stopped()
+        self._write_result(ended)
+        os._exit(EXIT_STATUS[ended.outcome])
 
-    def _write_result(self, outcome: Outcome, usage: Totals | None = None) -> None:
+    def _write_result(self, ended: Ended, usage: Totals | None = None) -> None:
         if self._task.result is None:
             return
         try:
-            write_result(self._task.result, outcome, self._emitter.seconds, usage)
+            write_result(self._task.result, ended, self._emitter.seconds, usage)
         except OSError as error:
             print(f"the result could not be written: {error}", file=sys.stderr)  # noqa: T201 stderr is for people

@@ -10,6 +10,9 @@ import msgspec
 from agent_image.events import EXIT_STATUS, Outcome
 from agent_image.gateway.totals import Totals
 
+LONGEST_REASON = 1000
+"""Characters of a reason; the rest is cut off."""
+
 _NEW = "result.json.new"
 
 
@@ -26,18 +29,24 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     outcome: Outcome
     exit: int
     seconds: float
+    code: str = ""
+    reason: str = ""
+    """As in `Ended`; left out where there is none."""
     usage: Totals | None = None
     """What its model calls took; left out where it asked no model, or that is not known."""
 
 
-def write_result(path: Path, outcome: Outcome, seconds: float, usage: Totals | None = None) -> None:
+def write_result(path: Path, ended: Ended, seconds: float, usage: Totals | None = None) -> None:
     """Write the result whole or not at all, whatever an agent may have put where it belongs.
 
     Raises:
         OSError: it cannot be written.
 
     """
-    content = msgspec.json.encode(Result(outcome, EXIT_STATUS[outcome], seconds, usage)) + b"\n"
+    # A reason may quote a file's name that is not UTF-8.
+    reason = ended.reason[:LONGEST_REASON].encode(errors="replace").decode()
+    result = Result(ended.outcome, EXIT_STATUS[ended.outcome], seconds, ended.code, reason, usage)
+    content = msgspec.json.encode(result) + b"\n"
     directory = _real_directory(path.parent)
     try:
         _remove(_NEW, directory)

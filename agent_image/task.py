@@ -34,6 +34,9 @@ class Access(msgspec.Struct, frozen=True):
     url: str
     token: str
 
+    def __repr__(self) -> str:
+        return f"Access(url={self.url!r})"
+
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     agent: AgentKind

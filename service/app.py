@@ -22,7 +22,7 @@ from service.db.claims import Claim, ClaimRepository
 from service.db.runs import RunRepository
 from service.db.schema import migrate
 from service.dispatch import Dispatcher
-from service.docs import docs, documentation_files, openapi_config
+from service.docs import describe, docs, documentation_files, openapi_config
 from service.engine import Engine
 from service.eventlog import EventLog
 from service.execute import Execution
@@ -89,7 +89,7 @@ def create_app(settings: Settings, database: AsyncEngine, engine: Engine, provid
         "log": log,
         "dispatcher": dispatcher,
     }
-    return Litestar(
+    app = Litestar(
         route_handlers=[RunController, health, docs, documentation_files],
         guards=[this_machine],
         lifespan=[at_work],
@@ -109,6 +109,8 @@ def create_app(settings: Settings, database: AsyncEngine, engine: Engine, provid
         state=State({"log": log}),
         logging_config=None,
     )
+    describe(app.openapi_schema)
+    return app
 
 
 def _allow(settings: Settings) -> tuple[AllowEntry, ...]:

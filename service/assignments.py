@@ -6,7 +6,7 @@ from msgspec import UNSET, Struct
 
 from agent_image.gateway.plan import Wire
 from service.errors import InvalidError, ModelError
-from service.providers import Model
+from service.providers import FILE, Model
 from service.request import AgentConfig, AgentRequest, RunRequest
 from service.rules import Rules
 from service.run import SCRIPTED, Agent, Assignment
@@ -130,7 +130,7 @@ def _model(group: _Group, request: RunRequest, rules: Rules) -> str:
             raise InvalidError("model.wire", field, f"only builtin agents ask {SCRIPTED}, {agent} needs a provider's")
         return SCRIPTED
     try:
-        _check_wire(agent, rules.providers.find(model), field)
+        _check_wire(agent, rules.providers.find(model), field, rules.settings)
         found = rules.providers.resolve(model)
     except ModelError as error:
         raise InvalidError(error.code, field, str(error)) from error
@@ -150,12 +150,15 @@ def _default_model(agent: Agent, settings: Settings) -> str:
     return models[agent]
 
 
-def _check_wire(agent: Agent, model: Model, field: str) -> None:
+def _check_wire(agent: Agent, model: Model, field: str, settings: Settings) -> None:
     wire = _SPEAKS.get(agent)
     if wire and wire != model.provider.wire:
         name, other = model.provider.name, model.provider.wire
-        why = f"{agent} speaks {wire} alone, and {name} speaks {other}; the agent builtin speaks both"
-        raise InvalidError("model.wire", field, why)
+        why = f"{agent} speaks {wire} alone, and {name} speaks {other}"
+        if wire == "responses" and name == "openai" and settings.openai_base_url:
+            file = settings.providers_file or FILE
+            why += f', for OPENAI_BASE_URL is set; if that server speaks {wire}, say wire = "{wire}" for it in {file}'
+        raise InvalidError("model.wire", field, f"{why}; the agent builtin speaks both")
 
 
 def _counts_dollars(request: RunRequest, settings: Settings) -> bool:

@@ -7,7 +7,9 @@ from uuid import UUID, uuid4
 
 import anyio
 import structlog
+from msgspec.structs import replace
 
+from agent_image.gateway.totals import Totals
 from service import frames
 from service.db.availability import outlast
 from service.db.claims import Claim, ClaimRepository
@@ -15,6 +17,7 @@ from service.ending import Ending, run_ending
 from service.eventlog import ClaimLostError, EventLog
 from service.frames import Entry, FrameName, state_changed
 from service.run import State
+from service.tally import call_totals
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -107,13 +110,26 @@ class Dispatcher:
         """End a run that nobody drives."""
         ending = _CANCELLED if claim.cancel_requested else _LOST
         logger.warning("unattended run ended", run_id=str(claim.run_id), state=ending.state)
+        usage = await self._usage(claim.run_id)
         for index in range(claim.spec.variations):
-            await self._claims.end_variation(claim, index, ending)
+            await self._claims.end_variation(claim, index, replace(ending, usage=usage.get(index)))
         endings, last_seq = await self._claims.endings(claim), claim.last_seq
-        if ended := [_ended(index, each) for index, each in enumerate(endings) if each == ending]:
+        ours = [index for index, each in enumerate(endings) if each == ending]
+        if ended := [_ended(index, replace(ending, usage=usage.get(index))) for index in ours]:
             last_seq = await self._log.append(claim, last_seq, ended)
         whole = run_ending(endings, ending)
         await self._log.end(claim, last_seq, _ended(None, whole), whole)
+
+    async def _usage(self, run_id: UUID) -> dict[int, Totals]:
+        """What each variation's model calls took, as far as the log has it."""
+        found: dict[int, Totals] = {}
+        last_seq = 0
+        while segments := await self._log.read(run_id, last_seq):
+            last_seq = segments[-1].last_seq
+            for event in (event for segment in segments for event in frames.gateway_usage(segment.frames)):
+                if event.variation is not None:
+                    found[event.variation] = found.get(event.variation, Totals()) + call_totals(event)
+        return found
 
 
 def _ended(variation_id: int | None, ending: Ending) -> Entry:

@@ -42,7 +42,7 @@ class Ending(Struct, frozen=True, kw_only=True):
 def variation_ending(tally: Tally, exit_status: int, failed: CallFailed | None = None) -> Ending:
     """What a variation's harness said of itself, as far as its exit status bears it out.
 
-    `failed` is why its last model call came to nothing, if it did: then that is why it gave up.
+    `failed` is why its last model call came to nothing, if it did: then that is why it gave up, and all that is said.
     """
     finished = tally.finished
     if exit_status in _SIGNALS:
@@ -57,7 +57,7 @@ def variation_ending(tally: Tally, exit_status: int, failed: CallFailed | None =
     state = _STATES[finished.outcome]
     code, detail = finished.code or f"agent.{finished.outcome}", finished.reason
     if failed is not None and state is State.FAILED:
-        code, detail = failed.code, f"{failed.reason}; {detail}" if failed.reason not in detail else detail
+        code, detail = failed.code, failed.reason or detail
     code = "" if state is State.SUCCEEDED else code
     return Ending(state=state, code=code, detail=detail, exit=exit_status, seconds=finished.seconds)
 

@@ -102,7 +102,7 @@ class Execution:
             relay = self._relay = Relay(models, self._record, self._stop)
             async with self._engine.open(self._sandbox_spec(models)) as sandbox, relay.at_work(sandbox):
                 await self._prepare(sandbox)
-                await relay.serving()
+                await relay.serving(self._setup_timeout_s)
                 async with anyio.create_task_group() as variations:
                     for index in range(self._spec.variations):
                         variations.start_soon(self._vary, sandbox, index)

@@ -9,6 +9,7 @@ See https://html.spec.whatwg.org/multipage/server-sent-events.html for the forma
 """
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -21,6 +22,7 @@ from agent_image import events
 from agent_image.gateway.totals import Totals
 from service.ending import Ending
 from service.run import State
+from service.tally import rounded
 
 
 class FrameName(StrEnum):
@@ -57,7 +59,7 @@ def state_changed(ending: Ending) -> StateChanged:
         exit=ending.exit,
         seconds=ending.seconds,
         patch_bytes=None if ending.patch is None else len(ending.patch),
-        usage=ending.usage,
+        usage=rounded(ending.usage),
     )
 
 
@@ -81,10 +83,17 @@ class _Data(Struct, frozen=True, kw_only=True):
     event: Any
 
 
+class _UsageData(Struct, frozen=True):
+    event: events.Usage
+
+
 HEARTBEAT = b"event: heartbeat\ndata: {}\n\n"
 
 _encoder = msgspec.json.Encoder()
 _arguments = msgspec.json.Decoder(dict[str, Any])
+_usage = msgspec.json.Decoder(_UsageData)
+_USAGE = b'"type":"usage"'
+"""No text can forge it: its quotation marks would be escaped."""
 _ID = re.compile(r"[0-9]{1,18}-([0-9]{1,18})")
 
 
@@ -106,6 +115,14 @@ def encode(run_id: UUID, fence: int, seq: int, entry: Entry) -> bytes:
     return b"id: %d-%d\nevent: %b\ndata: %b\n\n" % (fence, seq, entry.name.encode(), _encoder.encode(data))
 
 
+def gateway_usage(encoded: bytes) -> Iterator[events.Usage]:
+    """Yield what the gateway told of calls, out of encoded frames."""
+    for frame in encoded.split(b"\n\n"):
+        head, _, data = frame.partition(b"\ndata: ")
+        if head.endswith(b" " + FrameName.RUN_OUTPUT.encode()) and _USAGE in data:
+            yield _usage.decode(data).event
+
+
 def seq_of(last_event_id: str) -> int | None:
     """The number in an id that a viewer saw last; None for what was never an id of ours."""
     match = _ID.fullmatch(last_event_id)
@@ -124,9 +141,9 @@ def content(event: events.Event | StateChanged) -> str:  # noqa: C901, PLR0911 -
         case events.Started(agent=agent, model=model):
             return f"{agent} started" + (f" with {model}" if model else "")
         case events.Usage():
-            return f"{event.model}: {event.input_tokens} tokens in, {event.output_tokens} out"
+            return _whose(event.variation) + _call(event)
         case events.CallFailed(code=code, reason=reason):
-            return f"{code}: {reason}"
+            return f"{_whose(event.variation)}{code}: {reason}"
         case events.Waiting(reason=reason, for_s=for_s):
             return f"waiting {for_s:.0f} s: {reason}"
         case events.Truncated(withheld_bytes=withheld):
@@ -135,6 +152,16 @@ def content(event: events.Event | StateChanged) -> str:  # noqa: C901, PLR0911 -
             return f"{outcome}: {reason}" if reason else str(outcome)
         case StateChanged(state=state, detail=detail):
             return f"{state}: {detail}" if detail else str(state)
+
+
+def _whose(variation: int | None) -> str:
+    """What the gateway tells stands in no variation's output."""
+    return "" if variation is None else f"variation {variation}: "
+
+
+def _call(event: events.Usage) -> str:
+    cost = "" if event.cost_usd is None else f", ${event.cost_usd:.4f}"
+    return f"{event.model}: {event.input_tokens} tokens in, {event.output_tokens} out{cost}"
 
 
 def _gist(arguments: str) -> str:

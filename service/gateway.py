@@ -59,7 +59,22 @@ def _prices(models: Iterable[Model], prices: PriceList) -> dict[str, Price]:
 
 
 def _provider(provider: providers.Provider, variable: str) -> Provider:
-    return Provider(name=provider.name, wire=provider.wire, base_url=provider.base_url, key_variable=variable)
+    return Provider(
+        name=provider.name,
+        wire=provider.wire,
+        base_url=provider.base_url,
+        key_variable=variable,
+        address=provider.base_url,  # an engine may reach it by another
+        key_name=_key_name(provider),
+    )
+
+
+def _key_name(provider: providers.Provider) -> str:
+    """Where people look for the key; a path or a command is for the operator alone."""
+    if not provider.key:
+        return ""
+    scheme, _, rest = provider.key.partition("://")
+    return rest if scheme == "env" else f"the key of {provider.name} in {providers.FILE}"
 
 
 def _share(budget: Budget | None, variations: int) -> Limits:

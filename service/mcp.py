@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -16,15 +17,26 @@ _MOST_BYTES = 100_000
 """All of them together are one argument of the agent's program."""
 
 
-def check_servers(servers: Mapping[str, McpServer]) -> dict[str, McpServer]:
-    """Return `servers`, or raise `InvalidError`."""
-    for name, server in servers.items():
+def check_servers(servers: Mapping[str, Any]) -> dict[str, McpServer]:
+    """Return what `servers` describe, or raise `InvalidError`."""
+    found: dict[str, McpServer] = {}
+    for name, given in servers.items():
         if not _NAME.fullmatch(name):
             raise InvalidError("request.invalid", "mcp_servers", f"{name[:50]!r} is no name of a-z, A-Z, 0-9, - and _")
-        _check(f"mcp_servers.{name}", server)
-    if len(msgspec.json.encode(servers)) > _MOST_BYTES:
+        found[name] = _server(f"mcp_servers.{name}", given)
+        _check(f"mcp_servers.{name}", found[name])
+    if len(msgspec.json.encode(found)) > _MOST_BYTES:
         raise InvalidError("request.invalid", "mcp_servers", f"more than {_MOST_BYTES} bytes in all, as JSON")
-    return dict(servers)
+    return found
+
+
+def _server(field: str, given: Any) -> McpServer:
+    try:
+        return msgspec.convert(given, McpServer)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$")
+        why = f"{what}; a server has command and env, or url, or serve (files or git)"
+        raise InvalidError("request.invalid", field + path.rstrip("`"), why) from error
 
 
 def _check(field: str, server: McpServer) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, get_args
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, structs
@@ -72,7 +73,9 @@ class Providers:
         provider, name = (self.by_name.get(first), rest) if slash else (self._provider_of(model), model)
         if provider is None or name in {"", SCRIPTED}:
             known = ", ".join(self.by_name)
-            raise ModelError("model.unknown", f"no provider for {model[:100]!r}: write provider/name, one of {known}")
+            unset = "; GPT_OSS_URL is not set" if first == _GPT_OSS and provider is None else ""
+            why = f"no provider for {model[:100]!r}: write provider/name, one of {known}{unset}"
+            raise ModelError("model.unknown", why)
         return Model(provider=provider, name=name)
 
     def resolve(self, model: str) -> Model:
@@ -115,7 +118,7 @@ def read_providers(settings: Settings, environ: Mapping[str, str] = os.environ, 
     """Take the providers that everybody knows, and those of the operator's file; `folder` is the working directory.
 
     Raises:
-        SettingsError: a URL or the file cannot be; the message names it.
+        SettingsError: a URL, the file or a default model cannot be; the message names it.
 
     """
     environ = with_env_file(environ, folder)
@@ -124,7 +127,10 @@ def read_providers(settings: Settings, environ: Mapping[str, str] = os.environ, 
     if settings.providers_file or path.exists():
         for name, table in _read(path).items():
             by_name[name] = _merged(path, name, table, by_name.get(name))
-    return Providers(by_name, environ)
+    found = Providers(by_name, environ)
+    _check_model("CLAUDE_CODE_MODEL", settings.claude_code_model, found)
+    _check_model("CODEX_MODEL", settings.codex_model, found)
+    return found
 
 
 class _Table(Struct, forbid_unknown_fields=True):
@@ -165,11 +171,20 @@ def _openai_key(settings: Settings, environ: Mapping[str, str]) -> str:
 
 def _read(path: Path) -> dict[str, _Table]:
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=dict[str, _Table])
+        tables = msgspec.toml.decode(path.read_bytes(), type=dict[str, Any])
     except OSError as error:
         raise SettingsError(f"PROVIDERS_FILE: {path}: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: {error}") from error
+    return {name: _table(f"{path}: [{name}]", table) for name, table in tables.items()}
+
+
+def _table(where: str, table: Any) -> _Table:
+    try:
+        return msgspec.convert(table, _Table)
+    except msgspec.ValidationError as error:
+        wires = ", ".join(get_args(Wire))
+        raise SettingsError(f"{where}: {error}; a table has wire (one of {wires}), base_url and key") from error
 
 
 def _merged(path: Path, name: str, table: _Table, known: Provider | None) -> Provider:
@@ -187,6 +202,13 @@ def _merged(path: Path, name: str, table: _Table, known: Provider | None) -> Pro
         except ValueError as error:
             raise SettingsError(f"{where} key: {error}") from error
     return structs.replace(known, **given) if known else Provider(name=name, **given)
+
+
+def _check_model(variable: str, model: str, found: Providers) -> None:
+    try:
+        found.find(model)
+    except ModelError as error:
+        raise SettingsError(f"{variable}: {error}") from error
 
 
 def _url(where: str, text: str) -> str:

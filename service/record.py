@@ -25,6 +25,7 @@ class Record:
     """
 
     def __init__(self, claim: Claim, claims: ClaimRepository, log: EventLog) -> None:
+        self.run_id = claim.run_id
         self._claim = claim
         self._claims = claims
         self.writer = LogWriter(log, claim)

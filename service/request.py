@@ -5,12 +5,15 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.run import Agent, Budget, McpServer
+from service.run import Agent, Budget
 
 _Line = Annotated[str, Meta(min_length=1, max_length=10_000)]
 _Model = Annotated[str, Meta(min_length=1, max_length=200)]
 _Temperature = Annotated[float, Meta(ge=0, le=2)]
 _Command = Annotated[str, Meta(max_length=100_000)]
+_McpServer = {"additional_properties": {"$ref": "#/components/schemas/McpServer"}}
+_McpServers = Annotated[dict[str, Any], Meta(max_length=20, extra_json_schema={"extra": _McpServer})]
+"""Decoded one by one, in `service/mcp.py`: so that what is wrong with one is said with its name."""
 
 
 class AgentConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,7 +64,7 @@ class RunRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """True is another way to say `agent: claude-code`, from the first AIdeator."""
     budget: Budget | UnsetType = UNSET
     """What the model calls may come to; within `BUDGET_USD`."""
-    mcp_servers: Annotated[dict[str, McpServer], Meta(max_length=20)] | UnsetType = UNSET
+    mcp_servers: _McpServers | UnsetType = UNSET
     """Servers of tools for every agent, by name."""
     setup: Annotated[list[_Line], Meta(max_length=50)] = []
     """Shell commands run once, before the agents, on the clone that they share."""

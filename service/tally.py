@@ -1,6 +1,28 @@
 """What is known of one producer's events, by the numbers that it gave them."""
 
-from agent_image.events import Event, Finished
+from msgspec.structs import replace
+
+from agent_image.events import Event, Finished, Usage
+from agent_image.gateway.totals import Totals
+
+
+def call_totals(event: Usage) -> Totals:
+    """Return what one model call took."""
+    return Totals(
+        calls=1,
+        input_tokens=event.input_tokens,
+        output_tokens=event.output_tokens,
+        cache_read_tokens=event.cache_read_tokens,
+        cache_write_tokens=event.cache_write_tokens,
+        cost_usd=event.cost_usd,
+    )
+
+
+def rounded(usage: Totals | None) -> Totals | None:
+    """Leave out of the cost what is a sum's error, and nobody's money."""
+    if usage is None or usage.cost_usd is None:
+        return usage
+    return replace(usage, cost_usd=round(usage.cost_usd, 9))
 
 
 class Tally:

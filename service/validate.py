@@ -88,8 +88,8 @@ def _budget(request: RunRequest, agents: Sequence[Assignment], most_usd: float) 
     asking = sum(each.asks_a_provider for each in agents)
     if not asking:
         return budget
-    if budget is not None and budget.calls is not None and budget.calls * (1 - budget.reserve) < asking - _ROUNDING:
-        raise InvalidError("request.invalid", "budget.calls", f"{asking} variations ask models: not one call for each")
+    if budget is not None:
+        _check_shares(budget, asking)
     if not most_usd:
         return budget
     if budget is None or budget.usd is None:
@@ -97,3 +97,10 @@ def _budget(request: RunRequest, agents: Sequence[Assignment], most_usd: float) 
     if budget.usd > most_usd:
         raise InvalidError("request.invalid", "budget.usd", f"at most {most_usd:g} here (BUDGET_USD)")
     return budget
+
+
+def _check_shares(budget: Budget, asking: int) -> None:
+    for unit, whole in (("token", budget.tokens), ("call", budget.calls)):
+        if whole is not None and whole * (1 - budget.reserve) < asking - _ROUNDING:
+            why = f"{asking} variations ask models: not one {unit} for each"
+            raise InvalidError("request.invalid", f"budget.{unit}s", why)

@@ -9,9 +9,11 @@ import traceback
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from socket import AF_UNIX, socket
 from typing import Never, cast
+from urllib.parse import urlsplit
 
 import anyio
 import httpx2
@@ -21,7 +23,7 @@ from agent_image.events import EXIT_STATUS, Finished, Outcome, Started
 from agent_image.gateway.app import create_app
 from agent_image.gateway.gateway import Gateway
 from agent_image.gateway.ledger import Ledger
-from agent_image.gateway.plan import Patience, Plan
+from agent_image.gateway.plan import Plan
 from agent_image.gateway.plan_file import PlanError, read_plan
 from agent_image.gateway.server import Server, listen, listen_unix
 
@@ -50,7 +52,8 @@ def main() -> int:
     outcome, reason = Outcome.SUBMITTED, ""
     try:
         with listener:
-            serve = partial(_serve, plan, keys, listener, ledger, stop)
+            is_told = bool(arguments.unix) or arguments.listen.endswith(":0")
+            serve = partial(_serve, plan, keys, listener, ledger, stop, is_told=is_told)
             anyio.run(serve, backend_options={"use_uvloop": find_spec("uvloop") is not None})
     except Exception as error:  # noqa: BLE001 the crash boundary: whatever happens, the gateway has a last word
         traceback.print_exception(error)
@@ -64,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m agent_image.gateway",
         description="Relay model calls for those whom a plan lets in, and print what they take, one JSON event a line. "
-        "Stderr has `listening on …` with the address once it does.",
+        "Where the address was left open, stderr has `listening on …` with it.",
         epilog="Exit status: 0 after SIGTERM or SIGINT, 2 for arguments or a plan that make no sense, 70 crashed.",
         allow_abbrev=False,
     )
@@ -92,17 +95,20 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-async def _serve(plan: Plan, keys: Mapping[str, str], listener: socket, ledger: Ledger, stop: anyio.Event) -> None:
+async def _serve(
+    plan: Plan, keys: Mapping[str, str], listener: socket, ledger: Ledger, stop: anyio.Event, *, is_told: bool
+) -> None:
     """Serve until `stop` is set, by a signal or because nobody reads the events."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with anyio.create_task_group() as background:
             background.start_soon(_stop_when_told, signals, stop)
-            async with _client(plan.patience) as client, anyio.create_task_group() as serving:
+            async with _client(plan) as client, anyio.create_task_group() as serving:
                 gateway = Gateway(plan, keys, client=client, ledger=ledger)
                 server = Server(create_app(gateway))
                 serving.start_soon(server.serve, [listener])
                 ledger.emit(partial(Started, agent="gateway"))
-                print("listening on", _address(listener), file=sys.stderr, flush=True)  # noqa: T201 stderr is for people
+                if is_told:
+                    print("listening on", _address(listener), file=sys.stderr, flush=True)  # noqa: T201 stderr is for people
                 await stop.wait()
                 gateway.access.retire_all()
                 server.should_exit = True
@@ -114,10 +120,21 @@ async def _stop_when_told(signals: AsyncIterator[signal.Signals], stop: anyio.Ev
         stop.set()
 
 
-def _client(patience: Patience) -> httpx2.AsyncClient:
-    """How long an answer may take is seen to where it is read."""
-    timeout = httpx2.Timeout(None, connect=patience.connect_s)
-    return httpx2.AsyncClient(limits=httpx2.Limits(max_connections=None), timeout=timeout)
+def _client(plan: Plan) -> httpx2.AsyncClient:
+    """How long an answer may take is seen to where it is read. Providers nearby are not behind the usual proxy."""
+    timeout = httpx2.Timeout(None, connect=plan.patience.connect_s)
+    hosts = {urlsplit(provider.base_url).hostname or "" for provider in plan.providers}
+    nearby = [f"all://[{host}]" if ":" in host else f"all://{host}" for host in hosts if _is_nearby(host)]
+    limits = httpx2.Limits(max_connections=None)
+    return httpx2.AsyncClient(limits=limits, timeout=timeout, mounts=dict.fromkeys(nearby))
+
+
+def _is_nearby(host: str) -> bool:
+    """Whether a host is on this machine or beside it: a name of one word is no other's."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return "." not in host
 
 
 def _address(listener: socket) -> str:

@@ -9,6 +9,8 @@ from agent_image.gateway.refusal import RefusedError
 Headers = Iterable[tuple[bytes, bytes]]
 """Names in lower case, as ASGI has them."""
 
+_AT_THE_END_S = 1.0
+"""For what calls took to become known, when all is to end."""
 _UNKNOWN = "This token is unknown here, or its work has ended."
 
 
@@ -45,8 +47,9 @@ class Access:
         return bool(accounts)
 
     def retire_all(self) -> None:
+        """End all tokens, since this gateway ends."""
         for account in self._accounts.values():
-            account.retire()
+            account.retire(_AT_THE_END_S)
 
 
 def _digest(token: bytes) -> bytes:

@@ -37,9 +37,9 @@ def asked_for(headers: Mapping[str, str]) -> float | None:
             return seconds
     try:
         date = parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
+        return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):  # a year of twenty digits, for one
         return None
-    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 class Cooldown:
@@ -72,11 +72,12 @@ class Cooldown:
         seconds = max(asked_s or backoff(self._patience, self._in_a_row), self._patience.first_backoff_s)
         now = anyio.current_time()
         if is_new or now + seconds > self._until + _WORTH_TELLING_S:
-            self._tell(reason, seconds)
+            self.tell(reason, seconds)
         if is_new:
             self._began = now
         if now + seconds > self._until:
-            self._until, self._code, self._reason = now + seconds, code, reason
+            asked = f" It asked for {asked_s:.0f} s." if asked_s else ""
+            self._until, self._code, self._reason = now + seconds, code, f"{reason}.{asked}"
 
     def end(self) -> None:
         """Note that the provider has answered: the next cool-down is a first one again."""
@@ -92,15 +93,17 @@ class Cooldown:
         waited = 0.0
         while (left := self._until - anyio.current_time()) > 0:
             if waited + left > longest_s:
-                raise RefusedError(self._code, f"{self._reason}; it asks for more patience than there is.")
+                limit = f"the longest wait that is allowed here, {self._patience.longest_wait_s:g} s"
+                raise RefusedError(self._code, f"{self._reason} It takes more than {limit}.")
             # Those who waited together do not come back together.
             pause = left + random.uniform(0, min(left, self._patience.longest_backoff_s) / 4)  # noqa: S311
             await anyio.sleep(pause)
             waited += pause
         return waited
 
-    def _tell(self, reason: str, seconds: float) -> None:
+    def tell(self, reason: str, seconds: float) -> None:
+        """Tell of a wait, if anybody waits for so long."""
         if seconds > self._patience.longest_wait_s:
-            return  # nobody waits
+            return
         until = datetime.now(UTC) + timedelta(seconds=seconds)
         self._ledger.emit(partial(Waiting, reason=reason, for_s=seconds, until=until, provider=self._provider))

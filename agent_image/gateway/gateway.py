@@ -8,8 +8,8 @@ from msgspec import structs
 from agent_image.gateway.access import Access
 from agent_image.gateway.account import Account
 from agent_image.gateway.ledger import Ledger
-from agent_image.gateway.plan import Grant, Plan, Wire
-from agent_image.gateway.prices import PriceList, Tokens, cost
+from agent_image.gateway.plan import Grant, Plan, Price, Wire
+from agent_image.gateway.prices import PriceList, Tokens, cost, most
 from agent_image.gateway.refusal import RefusedError
 from agent_image.gateway.request import PATHS, ModelRequest
 from agent_image.gateway.upstream import Upstream
@@ -34,8 +34,8 @@ class Gateway:
         """Return the provider of the model that is asked for.
 
         Raises:
-            RefusedError: the grant does not have the model, the model is not asked on that path, or its price, which
-                is to stay below a limit, is not known.
+            RefusedError: the grant does not have the model, the model is not asked on that path, or what the call
+                takes, which is to stay below a limit, cannot be known.
 
         """
         upstream = self._upstreams.get(grant.models.get(request.model, ""))
@@ -44,15 +44,25 @@ class Gateway:
         if grant.share.usd is not None and self._prices.price(request.model) is None:
             reason = f"The budget of this work is in US dollars, and nobody knows the price of {request.model}."
             raise RefusedError("llm.budget", reason)
+        if request.refers and (grant.share.usd is not None or grant.share.tokens is not None):
+            reason = f"What this work uses is limited, and what `{request.refers}` stands for cannot be seen here."
+            raise RefusedError("llm.refused", reason)
         return upstream
 
     def cost(self, request: ModelRequest, tokens: Tokens | None) -> float | None:
         """Return what an answer cost in US dollars; None where the price or what it took is unknown."""
+        return None if tokens is None else cost(self._price(request), tokens)
+
+    def charge_usd(self, request: ModelRequest, tokens: Tokens) -> float:
+        """Return what the tokens count in US dollars; whatever nobody knows the price of counts nothing."""
+        return most(self._price(request), tokens)
+
+    def _price(self, request: ModelRequest) -> Price | None:
         price = self._prices.price(request.model)
         if price and price.cache_write is None and request.wire != "messages":
             # Where OpenAI has no price for writing to its cache, what is written is input like any other.
-            price = structs.replace(price, cache_write=price.input)
-        return None if tokens is None else cost(price, tokens)
+            return structs.replace(price, cache_write=price.input)
+        return price
 
     def _models_there_are(self, grant: Grant, request: ModelRequest) -> str:
         there = "; ".join(f"{model} on {paths}" for model, paths in self._paths(grant)) or "none"

@@ -68,6 +68,9 @@ class Grant(Struct, frozen=True, kw_only=True):
     lifetime_s: float
     """Seconds from the first call, after which the token is good no more."""
 
+    def __repr__(self) -> str:
+        return f"Grant(variation={self.variation})"
+
 
 class Patience(Struct, frozen=True, kw_only=True):
     """How long things may take, in seconds, and how often they are tried."""
@@ -93,3 +96,6 @@ class Plan(Struct, frozen=True, kw_only=True):
     prices: dict[str, Price] = {}
     """By model; they go before the bundled ones."""
     patience: Patience = Patience()
+
+    def __repr__(self) -> str:
+        return f"Plan(providers={[provider.name for provider in self.providers]}, grants={self.grants})"

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from agent_image.gateway.plan import Price
+from agent_image.gateway.plan import Price, Rates
 
 _BUNDLED = Path(__file__).with_name("prices.json")
 _DATE = re.compile(r"[-@](\d{8}|\d{4}-\d{2}-\d{2})$")
@@ -60,13 +60,28 @@ def cost(price: Price | None, tokens: Tokens) -> float | None:
     """Return what the tokens cost in US dollars; None if some were used whose price is not known."""
     if price is None:
         return None
-    rates = price.long if price.long and tokens.prompt > price.long.above else price
+    rates = _rates(price, tokens)
     dollars = tokens.input * rates.input + tokens.output * rates.output
     for count, each in ((tokens.cache_read, rates.cache_read), (tokens.cache_write, rates.cache_write)):
         if count and each is None:
             return None
         dollars += count * (each or 0)
     return dollars / _MILLION
+
+
+def most(price: Price | None, tokens: Tokens) -> float:
+    """Return what the tokens cost at most: a kind whose price is not known, at the highest that is."""
+    if price is None:
+        return 0.0
+    rates = _rates(price, tokens)
+    highest = max(each for each in (rates.input, rates.output, rates.cache_read, rates.cache_write) if each is not None)
+    kinds = ((tokens.cache_read, rates.cache_read), (tokens.cache_write, rates.cache_write))
+    cached = sum(count * (highest if each is None else each) for count, each in kinds)
+    return (tokens.input * rates.input + tokens.output * rates.output + cached) / _MILLION
+
+
+def _rates(price: Price, tokens: Tokens) -> Rates:
+    return price.long if price.long and tokens.prompt > price.long.above else price
 
 
 @cache

@@ -19,6 +19,7 @@ _STATUS = {
     "llm.truncated": 502,
     "llm.silent": 504,
     "llm.too_large": 502,
+    "llm.failed": 500,
 }
 _TYPE = {
     400: "invalid_request_error",
@@ -26,6 +27,7 @@ _TYPE = {
     403: "permission_error",
     413: "request_too_large",
     429: "rate_limit_error",
+    500: "api_error",
     502: "api_error",
     # Not `overloaded_error`, which Claude Code asks again for, whatever it is told.
     503: "api_error",
@@ -36,11 +38,15 @@ _WORTH_ANOTHER_TRY = {"llm.truncated", "llm.silent"}
 
 
 class RefusedError(Exception):
-    """There is no answer, or no more of it. `code` is for programs, the message for an agent to read."""
+    """There is no answer, or no more of it. `code` is for programs, the message for an agent to read.
 
-    def __init__(self, code: str, message: str) -> None:
+    `is_final` is False where the same call may fare better later.
+    """
+
+    def __init__(self, code: str, message: str, *, is_final: bool = True) -> None:
         super().__init__(message)
         self.code = code
+        self._is_final = is_final and code not in _WORTH_ANOTHER_TRY
 
     @property
     def status(self) -> int:
@@ -50,7 +56,7 @@ class RefusedError(Exception):
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         fixed = [(b"content-type", b"application/json")]
-        return fixed if self.code in _WORTH_ANOTHER_TRY else [*fixed, (b"x-should-retry", b"false")]
+        return [*fixed, (b"x-should-retry", b"false")] if self._is_final else fixed
 
 
 def error_body(wire: Wire, error: RefusedError) -> bytes:

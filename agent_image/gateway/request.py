@@ -1,7 +1,6 @@
 """A request of an agent to a model: what has to be known of it, and the little that is changed."""
 
-import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -17,8 +16,11 @@ NOTICE = "The budget of this work is spent. This is your last call: finish what 
 
 _MOST_BYTES = 32 * 1024 * 1024
 _TOO_LARGE = f"This request is larger than {_MOST_BYTES // 1024 // 1024} MB, the most that is relayed."
-_TWO = 2
-_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_MALFORMED = (msgspec.MsgspecError, ValueError, RecursionError)
+_OTHER_MODELS = {"models", "fallbacks"}
+"""Fields that name models besides the one that was asked for."""
+_REFERENCES = ("previous_response_id", "conversation", "prompt")
+_MOST_OUTPUT = ("max_tokens", "max_output_tokens", "max_completion_tokens")
 
 
 class ModelRequest(Struct, frozen=True, kw_only=True):
@@ -32,6 +34,11 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
     """True if the answer is to be a stream."""
     hides_usage: bool = False
     """True if the caller did not ask for the usage that the provider is asked to tell."""
+
+    refers: str = ""
+    """The field by which it stands for more than is in it; empty if there is none."""
+    most_output: int = 0
+    """Tokens that the answer may have; 0 where it does not say."""
 
     @property
     def is_metered(self) -> bool:
@@ -53,8 +60,10 @@ class _Chat(Struct, frozen=True):
     stream_options: _StreamOptions | None = None
 
 
-async def read_body(headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> bytes | None:
-    """Read a request's body; None if the caller has left.
+async def read_body(
+    headers: Iterable[tuple[bytes, bytes]], receive: Receive, hold: Callable[[int], None]
+) -> bytes | None:
+    """Read a request's body, each piece of which `hold` is told the size of; None if the caller has left.
 
     Raises:
         RefusedError: it is too large; what is over is not read.
@@ -71,6 +80,7 @@ async def read_body(headers: Iterable[tuple[bytes, bytes]], receive: Receive) ->
             return None
         pieces.append(message.get("body", b""))
         size += len(pieces[-1])
+        hold(len(pieces[-1]))
         if size > _MOST_BYTES:
             raise RefusedError("llm.request_too_large", _TOO_LARGE)
         more = message.get("more_body", False)
@@ -87,11 +97,11 @@ def read_request(
 
     """
     try:
+        fields = msgspec.json.decode(body, type=dict[str, Raw])
+        body = _unambiguous(body, fields)
         read = msgspec.json.decode(body, type=_Body)
     except _MALFORMED as error:
         raise RefusedError("llm.refused", f"This is no request in JSON that can be relayed: {error}") from error
-    if _is_ambiguous(body):
-        raise RefusedError("llm.refused", "This request names its model twice.")
     if read.background:
         raise RefusedError("llm.refused", "An answer in the background is not relayed; ask without `background`.")
     request = ModelRequest(
@@ -102,6 +112,8 @@ def read_request(
         body=body,
         model=read.model,
         is_stream=bool(read.stream),
+        refers=next((name for name in _REFERENCES if _is_given(fields, name, wire)), ""),
+        most_output=max(_count(fields.get(name)) for name in _MOST_OUTPUT),
     )
     return _with_usage(request) if wire == "chat" and read.stream else request
 
@@ -123,17 +135,27 @@ def with_notice(request: ModelRequest) -> ModelRequest:
     return structs.replace(request, body=msgspec.json.encode({**fields, **told}))
 
 
-def _is_ambiguous(body: bytes) -> bool:
-    """Whether it has two models, of which a provider may take the other one: JSON leaves that open."""
-    if body.count(b'"model"') + body.count(b"\\u") < _TWO:  # a name may be written in escapes
-        return False
-    names: list[str] = []
+def _unambiguous(body: bytes, fields: dict[str, Raw]) -> bytes:
+    """Return a body that has each field once: of two with one name, JSON leaves open which one a provider takes."""
+    for name in fields:
+        folded = name.casefold()
+        if (folded == "model" and name != "model") or folded in _OTHER_MODELS:
+            raise RefusedError("llm.refused", f"`{name}` is not relayed; ask for one model, by `model`.")
+    encoded = msgspec.json.encode(fields)
+    spaced = b"{%b}" % b", ".join(b"%b: %b" % (msgspec.json.encode(name), fields[name]) for name in fields)
+    return body if body in (encoded, spaced) else encoded
 
-    def note(pairs: list[tuple[str, Any]]) -> None:
-        names[:] = [name for name, _ in pairs]  # the last object that is read is the outermost
 
-    json.JSONDecoder(object_pairs_hook=note).decode(body.decode())
-    return names.count("model") > 1
+def _is_given(fields: dict[str, Raw], name: str, wire: Wire) -> bool:
+    """Whether a field refers to something; `prompt` does so on one of the wires."""
+    return bytes(fields.get(name, b"null")) != b"null" and (name != "prompt" or wire == "responses")
+
+
+def _count(given: Raw | None) -> int:
+    try:
+        return max(0, msgspec.json.decode(given or b"0", type=int))
+    except _MALFORMED:
+        return 0
 
 
 def _with_usage(request: ModelRequest) -> ModelRequest:

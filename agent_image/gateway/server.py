@@ -21,8 +21,10 @@ class Server(uvicorn.Server):
     """Signals are for whoever serves."""
 
     def __init__(self, app: Litestar) -> None:
-        # Nothing of uvicorn's goes to stdout; warnings and worse go to stderr, but for the aborts that are meant.
-        logging.getLogger("uvicorn.error").addFilter(lambda record: record.msg != _ABORTED)
+        # Nothing of uvicorn's goes to stdout; errors go to stderr, but for the aborts that are meant.
+        logger = logging.getLogger("uvicorn.error")
+        logger.setLevel(logging.ERROR)
+        logger.addFilter(lambda record: record.msg != _ABORTED)
         config = uvicorn.Config(
             app,
             log_config=None,

@@ -23,6 +23,7 @@ from service.run import (
     status_url,
     stream_url,
 )
+from service.tally import rounded
 
 
 class RunRepository:
@@ -126,7 +127,7 @@ def _view(row: RunRow) -> RunView:
         budget=row.budget,
         mcp_servers={name: _without_values(server) for name, server in row.mcp_servers.items()},
         variations=[_variation_view(each) for each in row.variations],
-        usage=sum(usages, start=Totals()) if usages else None,
+        usage=rounded(sum(usages, start=Totals())) if usages else None,
         selected=row.selected,
         created_at=row.created_at,
         started_at=row.started_at,
@@ -157,5 +158,5 @@ def _variation_view(row: VariationRow) -> VariationView:
         patch_bytes=row.patch_bytes,
         no_changes=row.state is State.SUCCEEDED and row.patch_bytes == 0,
         patch_url=None if row.patch_bytes is None else patch_url(row.run_id, row.index),
-        usage=row.usage,
+        usage=rounded(row.usage),
     )

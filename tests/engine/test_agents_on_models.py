@@ -219,14 +219,14 @@ async def test_a_key_that_is_not_there_is_told_before_anything_starts(
         assert (await http.get("/api/v1/runs")).json()["runs"] == []
 
 
-async def test_a_budget_stops_every_variation_after_one_last_call(
+async def test_a_budget_stops_every_variation_at_its_share(
     http: httpx2.AsyncClient, git: GitRepositories, fake: FakeProvider
 ):
     fake.say((Turn(calls=[shell("echo again")]),))
     run = await start_agents(http, git.make("broken", BROKEN), [AGENTS[0], AGENTS[3], AGENTS[4]], budget={"calls": 6})
     ended = await until(http, run, limit_s=LIMIT_S)
     assert [(each["state"], each["code"]) for each in ended["variations"]] == [("failed", "llm.budget")] * 3
-    assert [each["usage"]["calls"] for each in ended["variations"]] == [3] * 3
+    assert [each["usage"]["calls"] for each in ended["variations"]] == [2] * 3
     assert all(each["patch_bytes"] == 0 for each in ended["variations"])
 
 

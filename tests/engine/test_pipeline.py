@@ -76,16 +76,16 @@ def test_however_a_variation_ends_it_is_a_row(asked: Asked):
     head, _, *rows = asked.summary.strip().splitlines()
     assert head == f"Run `{asked.run_id}` at `the directory as given`"
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
-    assert [[index, outcome, status] for index, outcome, status, *_ in cells] == [
+    assert [[index, outcome, status] for index, _, _, outcome, status, *_ in cells] == [
         ["0", "submitted", "0"],
         ["1", "gave_up", "3"],
         ["2", "timed_out", "124"],
         ["3", "crashed", "137"],
     ]
-    assert all(re.fullmatch(r"\d+ bytes", cells[index][4]) for index in (0, 1, 2))
-    assert cells[3][4] == "killed by signal 9"
-    assert 6 <= float(cells[2][3]) < 20
-    assert float(cells[0][3]) < 6
+    assert all(re.fullmatch(r"\d+ bytes", cells[index][6]) for index in (0, 1, 2))
+    assert "killed by signal 9" in cells[3][-1]
+    assert 6 <= float(cells[2][5]) < 20
+    assert float(cells[0][5]) < 6
 
 
 def test_the_report_is_the_summary_for_programs(asked: Asked):

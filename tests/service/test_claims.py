@@ -5,15 +5,18 @@ from uuid import UUID, uuid4
 
 import anyio
 import pytest
+from msgspec import structs
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
+from agent_image.events import Output, Usage
 from agent_image.gateway.totals import Totals
 from service.db.claims import Claim, ClaimRepository
 from service.db.runs import RunRepository
+from service.dispatch import Dispatcher, Flight
 from service.ending import Ending
 from service.eventlog import ClaimLostError, EventLog
-from service.frames import Entry, FrameName, StateChanged, now
+from service.frames import Entry, FrameName, StateChanged, now, state_changed
 from service.run import Assignment, Budget, McpServer, RunSpec, State
 
 SPEC = RunSpec(
@@ -85,6 +88,46 @@ async def test_what_a_run_cost_is_unknown_as_soon_as_one_part_is(store: Store, c
         usage = Totals(calls=1, input_tokens=2**40, cost_usd=each)
         await store.claims.end_variation(claim, index, Ending(state=State.SUCCEEDED, usage=usage))
     assert (await store.runs.get(claim.run_id)).usage == Totals(calls=2, input_tokens=2**41, cost_usd=whole)
+
+
+async def test_a_run_whose_dispatcher_is_gone_ends_with_what_its_log_has_of_model_calls(store: Store):
+    def start(claim: Claim) -> Flight:
+        raise AssertionError(claim)
+
+    claim = await store.claim()
+    of_run = Entry(
+        name=FrameName.RUN_OUTPUT, variation_id=None, event=Output(n=1, at=0, text='"type":"usage"'), time=now()
+    )
+    usage = Usage(n=2, at=0, model="m", variation=0, input_tokens=3, output_tokens=4, cost_usd=0.5)
+    own = Entry(name=FrameName.AGENT_OUTPUT, variation_id=0, event=Usage(n=1, at=0, model="m"), time=now())
+    await store.log.append(claim, 0, [of_run, structs.replace(of_run, event=usage), own])
+    await store.log.append(claim, 3, [structs.replace(of_run, event=usage)])
+    await store.expire()
+    dispatcher = Dispatcher(max_runs=1, claims=store.claims, log=store.log, start=start)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(dispatcher.run)
+        with anyio.fail_after(30):
+            while (await store.runs.get(claim.run_id)).state is not State.LOST:  # noqa: ASYNC110
+                await anyio.sleep(0.02)
+        tasks.cancel_scope.cancel()
+    run = await store.runs.get(claim.run_id)
+    took = Totals(calls=2, input_tokens=6, output_tokens=8, cost_usd=1.0)
+    assert [each.usage for each in run.variations] == [took, None]
+    told = b"".join(segment.frames for segment in await store.log.read(claim.run_id, 4))
+    assert told.count(b'"calls":2') == 1
+
+
+async def test_a_cost_is_shown_without_the_error_of_a_sum(store: Store):
+    claim = await store.claim()
+    for index, cost in enumerate((0.1 + 0.2, 0.6)):
+        usage = Totals(calls=1, cost_usd=cost)
+        await store.claims.end_variation(claim, index, Ending(state=State.SUCCEEDED, usage=usage))
+        assert state_changed(Ending(state=State.SUCCEEDED, usage=usage)).usage == Totals(
+            calls=1, cost_usd=round(cost, 1)
+        )
+    run = await store.runs.get(claim.run_id)
+    assert [each.usage and each.usage.cost_usd for each in run.variations] == [0.3, 0.6]
+    assert run.usage == Totals(calls=2, cost_usd=0.9)
 
 
 async def test_a_run_is_claimed_once_however_many_want_it(store: Store):

@@ -118,7 +118,7 @@ async def test_a_budget_ends_each_variation_after_one_last_call(
     fake.say((Turn(calls=[shell("echo more >> made")]),))
     run = await start_run(client, git.make("repo"), variations=2, model=MODEL, budget={"calls": 6})
     ended = await until(client, run, "failed")
-    assert [(each["code"], each["usage"]["calls"]) for each in ended["variations"]] == [("llm.budget", 4)] * 2
+    assert [(each["code"], each["usage"]["calls"]) for each in ended["variations"]] == [("llm.budget", 3)] * 2
     assert "budget" in ended["variations"][0]["detail"]
     assert all(each["patch_bytes"] for each in ended["variations"]), "what was made until then is handed over"
 

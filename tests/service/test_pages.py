@@ -91,3 +91,13 @@ async def test_a_page_of_another_name_is_not_answered(client: Client):
     response = await client.get("/api/v1/runs", headers={"Host": "localhost:1", "Origin": "https://evil.test"})
     assert response.status_code == 200
     assert "access-control-allow-origin" not in response.headers
+
+
+async def test_the_schema_says_what_fields_mean(client: Client):
+    schemas = (await client.get("/schema/openapi.json")).json()["components"]["schemas"]
+    assert schemas["Budget"]["description"]
+    undescribed = [name for name, field in schemas["RunRequest"]["properties"].items() if not field.get("description")]
+    assert undescribed == []
+    assert schemas["McpServer"]["properties"]["serve"]["description"]
+    servers = schemas["RunRequest"]["properties"]["mcp_servers"]["additionalProperties"]
+    assert servers == {"$ref": "#/components/schemas/McpServer"}

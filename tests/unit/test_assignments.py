@@ -126,6 +126,15 @@ async def test_a_refused_temperature_comes_with_what_to_do():
     assert "leave it out, or take the agent builtin" in why
 
 
+async def test_codex_at_a_server_of_another_s_is_refused_with_what_lets_it_in():
+    settings = structs.replace(SETTINGS, openai_base_url="https://other.test")
+    code, field, why = await refusal({"agent": "codex"}, settings)
+    assert (code, field) == ("model.wire", "model")
+    assert "OPENAI_BASE_URL" in why
+    assert 'wire = "responses"' in why
+    assert "OPENAI_BASE_URL" not in (await refusal({"agent": "codex", "model": "gpt-oss/x"}, settings))[2]
+
+
 @pytest.mark.parametrize(
     ("body", "field", "variable"),
     [

@@ -1,6 +1,6 @@
 import pytest
 
-from agent_image.events import EXIT_STATUS, Finished, Outcome
+from agent_image.events import EXIT_STATUS, CallFailed, Finished, Outcome
 from service.ending import Ending, run_ending, variation_ending
 from service.run import State
 from service.tally import Tally
@@ -24,6 +24,13 @@ def said(outcome: Outcome) -> Tally:
 def test_a_variation_ends_as_its_harness_says(outcome: Outcome, state: State):
     ending = variation_ending(said(outcome), EXIT_STATUS[outcome])
     assert (ending.state, ending.seconds, ending.exit) == (state, 2.5, EXIT_STATUS[outcome])
+
+
+def test_a_refusal_of_the_gateway_is_the_reason_alone_and_of_failures_alone():
+    refused = CallFailed(n=1, at=0, variation=0, code="llm.budget", reason="the budget is spent")
+    ending = variation_ending(said(Outcome.GAVE_UP), EXIT_STATUS[Outcome.GAVE_UP], refused)
+    assert (ending.code, ending.detail) == ("llm.budget", "the budget is spent")
+    assert variation_ending(said(Outcome.SUBMITTED), 0, refused).code == ""
 
 
 def test_a_word_that_the_exit_status_does_not_bear_out_is_not_believed():

@@ -7,7 +7,7 @@ import anyio
 import httpx2
 import pytest
 from gateway_places import PATHS, PLAIN, WIRES, Kind, Places, error_of, places
-from gateway_process import HTTP, LIMIT_S, NO_TLS, until
+from gateway_process import HTTP, LIMIT_S, until
 
 from agent_image.gateway.plan import Limits, Patience, Wire
 from tests.providers.fake import fake_provider
@@ -15,10 +15,10 @@ from tests.providers.faults import BEFORE_HEAD, refused, silence_after
 from tests.providers.script import Tokens, Turn
 
 NOTICE = "The budget of this work is spent. This is your last call: finish what you have and submit."
-CALLS = Kind(share=Limits(calls=2))
+CALLS = Kind(share=Limits(calls=3))
 TOKENS = Kind(share=Limits(tokens=200))
 USD = Kind(share=Limits(usd=0.0005))
-NOTHING = Kind(share=Limits(calls=0))
+LAST = Kind(share=Limits(calls=1))
 SHORT = Kind(lifetime_s=1.0)
 ASKED = Tokens(input=50, output=20, cache_read=30, cache_write=10)
 """110 tokens a call, for 0.000285 dollars: two of them are beyond either limit."""
@@ -26,7 +26,7 @@ ASKED = Tokens(input=50, output=20, cache_read=30, cache_write=10)
 
 @pytest.fixture(scope="module")
 def all_places() -> Generator[Places]:
-    kinds = [*[CALLS] * 6, *[TOKENS] * 6, *[USD] * 1, *[NOTHING] * 13, SHORT, *[PLAIN] * 8]
+    kinds = [*[CALLS] * 6, *[TOKENS] * 6, *[USD] * 1, *[LAST] * 13, SHORT, *[PLAIN] * 8]
     with fake_provider([Turn(text="Yes.")], tokens=ASKED) as fake, places(fake, kinds, Patience()) as running:
         yield running
 
@@ -66,9 +66,9 @@ async def test_of_calls_at_once_as_many_are_admitted_as_one_after_the_other(all_
         answers.append(await place.ask(wire))
 
     async with anyio.create_task_group() as tasks:
-        for _ in range(10):
+        for _ in range(8):
             tasks.start_soon(ask)
-    assert sorted(answer.status_code for answer in answers) == [200] * 3 + [403] * 7
+    assert sorted(answer.status_code for answer in answers) == [200] * 3 + [403] * 5
     assert len(place.seen) == 3
 
 
@@ -85,23 +85,6 @@ async def test_one_variation_s_share_is_not_another_s(all_places: Places):
     for index in range(3):
         answers = [await place.ask("chat", index=index) for _ in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 403]
-
-
-@pytest.mark.parametrize("wire", ["chat", "responses"], indirect=True)
-async def test_who_leaves_before_the_figures_come_pays_by_the_size_of_what_was_asked(all_places: Places, wire: Wire):
-    place = all_places.take(TOKENS)
-    for number in range(2):
-        place.fail_next(silence_after(2))
-        body = place.body(wire, stream=True, padding="x" * 500)
-        async with (
-            httpx2.AsyncClient(verify=NO_TLS) as client,
-            client.stream("POST", place.url + PATHS[wire], json=body, headers=place.headers()) as answer,
-        ):
-            await anext(answer.aiter_raw())
-        await place.fake.until(lambda number=number: place.seen[number].was_left)
-        until(lambda number=number: len(place.usages) == number + 1)
-    answers = [await place.ask(wire) for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [200, 403]
 
 
 async def test_where_tokens_are_limited_calls_of_a_variation_take_turns(all_places: Places):
@@ -148,7 +131,7 @@ WORK_OF_OPENAI: list[Any] = [*ONE_MESSAGE, {"type": "function_call_output", "cal
     ],
 )
 async def test_the_notice_is_added_and_nothing_else_is_changed(all_places: Places, wire: Wire, given: Any):
-    place = all_places.take(NOTHING)
+    place = all_places.take(LAST)
     name = "input" if wire == "responses" else "messages"
     body = place.body(wire, temperature=0.10, metadata={"n": 12345678901234567, "s": "é"}, **{name: given})
     HTTP.post(place.url + PATHS[wire], headers=place.headers(), json=body)
@@ -165,7 +148,7 @@ async def test_the_notice_is_added_and_nothing_else_is_changed(all_places: Place
 
 
 async def test_a_prefilled_answer_stays_the_last_message(all_places: Places):
-    place = all_places.take(NOTHING)
+    place = all_places.take(LAST)
     prefilled = {"role": "assistant", "content": "{"}
     await place.ask("messages", messages=[{"role": "user", "content": "Hi."}, prefilled])
     first, last = place.seen[0].body["messages"]
@@ -174,7 +157,7 @@ async def test_a_prefilled_answer_stays_the_last_message(all_places: Places):
 
 @pytest.mark.parametrize("messages", [None, "Hi.", [1], [{"content": "x"}], [{"role": "user"}]])
 async def test_a_last_call_that_has_no_place_for_a_notice_is_the_provider_s_to_judge(all_places: Places, messages: Any):
-    place = all_places.take(NOTHING)
+    place = all_places.take(LAST)
     place.fail_next(refused(400))
     assert (await place.ask("messages", messages=messages)).status_code == 400
     assert place.seen[0].body["messages"] == messages

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from agent_image.gateway.meter import Meter
 from agent_image.gateway.plan import LongRates, Price, Wire
-from agent_image.gateway.prices import PriceList, Tokens, cost
+from agent_image.gateway.prices import PriceList, Tokens, cost, most
+from agent_image.gateway.request import read_request
 from agent_image.gateway.sse import EventSplitter, events
 
 MESSAGES = (
@@ -126,6 +127,28 @@ def test_an_answer_that_is_no_stream_has_its_usage_too(wire: Wire, body: bytes):
     meter = Meter(wire)
     meter.read_whole(body)
     assert (meter.tokens, meter.failure) == (Tokens(input=9, output=7), "")
+
+
+def test_a_figure_that_makes_no_sense_spoils_no_other():
+    meter = Meter("messages")
+    odd = b'"cache_read_input_tokens": "x", "input_tokens_details": 7, "cache_creation_input_tokens": 1e300'
+    meter.read_whole(b'{"type": 5, "usage": {"input_tokens": 9.0, "output_tokens": 7, %b}}' % odd)
+    assert meter.tokens == Tokens(input=9, output=7)
+
+
+def test_where_no_figures_came_the_sizes_count():
+    request = read_request(b'{"model": "m", "max_tokens": 500}', wire="chat", path="", query=b"", headers=[])
+    meter = Meter("chat")
+    assert meter.charge(request, size=400, was_left=False) == Tokens(input=len(request.body) // 4, output=100)
+    assert meter.charge(request, size=400, was_left=True).output == 500
+    meter.read_whole(b'{"usage": {"prompt_tokens": 3, "completion_tokens": 2}}')
+    assert meter.charge(request, size=400, was_left=True) == Tokens(input=3, output=2)
+
+
+def test_a_kind_of_token_without_a_price_counts_at_the_highest_rate():
+    price = Price(input=2.0, output=10.0)
+    assert most(price, Tokens(input=1_000_000, cache_read=200_000)) == pytest.approx(4.0)
+    assert most(None, Tokens(input=1)) == 0
 
 
 @pytest.mark.parametrize("usage", [b"null", b"{}", b'{"input_tokens": -5, "output_tokens": null}', b'"many"', b"[1"])

@@ -36,7 +36,7 @@ FAILED = [408, 409, 500, 502, 504, 520]
 
 @pytest.fixture(scope="module")
 def all_places() -> Generator[Places]:
-    kinds = [*[PLAIN] * 70, *[WRONG_KEY] * 3, NOBODY_THERE, NO_NAME]
+    kinds = [*[PLAIN] * 80, *[WRONG_KEY] * 3, NOBODY_THERE, NO_NAME]
     with fake_provider(SCRIPT, tokens=TOKENS) as fake, places(fake, kinds, PATIENCE) as running:
         yield running
 
@@ -55,7 +55,9 @@ def http_date(in_s: float) -> str:
     return format_datetime(datetime.now(UTC) + timedelta(seconds=in_s), usegmt=True)
 
 
-@pytest.mark.parametrize("asked", ["1", "0.2", "date", "ms", "", "soon", "-3"])
+@pytest.mark.parametrize(
+    "asked", ["1", "0.2", "date", "ms", "", "soon", "-3", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"]
+)
 async def test_a_provider_that_limits_its_calls_gets_the_time_that_it_asks_for(place: Place, asked: str):
     headers = {"date": {"retry_after": http_date(2)}, "ms": {"retry_after_ms": "200"}, "": {}}
     place.fail_next(refused(429, **headers.get(asked, {"retry_after": asked})))
@@ -115,6 +117,7 @@ async def test_a_provider_that_asks_for_more_time_than_there_is_is_taken_to_refu
     assert {answer.status_code for answer in answers} == {429}
     assert {error_of(wire, answer)["code"] for answer in answers} == {"llm.rate_limited"}
     assert {answer.headers["x-should-retry"] for answer in answers} == {"false"}
+    assert "more than the longest wait that is allowed here, 3 s." in error_of(wire, answers[0])["message"]
     assert (len(place.seen), place.waits) == (1, [])
     until(lambda: len(place.failures) == VARIATIONS)
     assert {failure.code for failure in place.failures} == {"llm.rate_limited"}
@@ -133,7 +136,8 @@ async def test_what_a_provider_fails_is_tried_again(place: Place, status: int):
     answer = await place.ask("responses", stream=True)
     assert answer.status_code == 200
     assert len(place.seen) == PATIENCE.retries + 1
-    assert bool(place.waits) == (status in OVERLOADED)
+    assert len(place.waits) == PATIENCE.retries
+    assert ["tried again" in wait.reason for wait in place.waits] == [status not in OVERLOADED] * PATIENCE.retries
 
 
 @pytest.mark.parametrize("fault", [*map(refused, [*OVERLOADED, *FAILED]), cut_after(BEFORE_HEAD)])
@@ -166,7 +170,22 @@ async def test_a_provider_that_gives_no_answer_is_asked_again(place: Place, wire
 async def test_a_provider_that_is_not_there_is_unavailable(all_places: Places, kind: Kind):
     place = all_places.take(kind)
     answer = await place.ask("responses")
-    assert (answer.status_code, error_of("responses", answer)["code"]) == (503, "llm.unavailable")
+    error = error_of("responses", answer)
+    assert (answer.status_code, error["code"]) == (503, "llm.unavailable")
+    assert f"cannot be reached at {kind.base_url} (" in error["message"]
+    assert "): is it running? It was tried 4 times." in error["message"]
+
+
+async def test_a_provider_that_is_elsewhere_refuses(place: Place, wire: Wire):
+    place.fail_next(refused(307))
+    answer = await place.ask(wire)
+    assert (answer.status_code, error_of(wire, answer)["code"], len(place.seen)) == (400, "llm.refused", 1)
+
+
+async def test_an_error_that_cannot_be_read_is_known_by_its_status(place: Place, wire: Wire):
+    place.fail_next(refused(404, content_encoding="gzip"))
+    answer = await place.ask(wire)
+    assert (answer.status_code, error_of(wire, answer)["code"], len(place.seen)) == (404, "llm.refused", 1)
 
 
 async def test_a_wrong_key_is_asked_with_once(all_places: Places, wire: Wire):
@@ -201,6 +220,13 @@ async def test_an_account_that_may_spend_no_more_is_never_asked_again(place: Pla
 
 
 async def test_text_that_names_a_spend_limit_stops_nobody(place: Place):
-    place.fail_next(Fault(status=400, message="what does insufficient_quota mean?"))
-    assert (await place.ask("chat")).status_code == 400
-    assert (await place.ask("chat")).status_code == 200
+    refusals: list[tuple[Wire, str]] = [
+        ("chat", "what does insufficient_quota mean?"),
+        ("chat", "Your credit balance is too low"),
+        ("messages", "no tool is named 'Your credit balance is too low'"),
+    ]
+    for wire, message in refusals:
+        place.fail_next(Fault(status=400, message=message))
+        assert (await place.ask(wire)).status_code == 400
+        place.fake.heal()
+        assert (await place.ask(wire)).status_code == 200

@@ -1,6 +1,7 @@
 """What the gateway itself refuses, in the wire format of the caller, and what else can be asked of it."""
 
 from collections.abc import Generator
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from tests.providers.fake import fake_provider
 
 @pytest.fixture(scope="module")
 def all_places() -> Generator[Places]:
-    with fake_provider() as fake, places(fake, [PLAIN] * 40, Patience()) as running:
+    with fake_provider() as fake, places(fake, [PLAIN] * 60, Patience()) as running:
         yield running
 
 
@@ -72,6 +73,21 @@ async def test_what_is_no_request_is_refused(place: Place, content: bytes):
     for wire in WIRES:
         answer = HTTP.post(place.url + PATHS[wire], headers=place.headers(), content=content)
         assert (answer.status_code, error_of(wire, answer)["code"]) == (400, "llm.refused")
+
+
+@pytest.mark.parametrize("name", ["Model", "MODEL", "models", "fallbacks"])
+async def test_one_model_is_asked_for_by_one_name(place: Place, wire: Wire, name: str):
+    given: dict[str, Any] = {name: "m-0"}
+    answer = await place.ask(wire, **given)
+    assert (answer.status_code, error_of(wire, answer)["code"], place.seen) == (400, "llm.refused", [])
+
+
+@pytest.mark.parametrize("other", [b'"model"', b'"mod\\u0065l"'])
+async def test_a_provider_sees_no_other_model_than_the_one_that_was_judged(place: Place, wire: Wire, other: bytes):
+    body = msgspec.json.encode(place.body(wire))
+    body = b'{%b:"another", "n": %b,%b' % (other, b"1" * 1000, body[1:])
+    HTTP.post(place.url + PATHS[wire], headers=place.headers(), content=body)
+    assert [request.model for request in place.seen] == [place.model(wire)]
 
 
 async def test_an_answer_in_the_background_whose_cost_nobody_would_know_is_refused(place: Place):

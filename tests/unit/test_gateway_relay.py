@@ -8,9 +8,9 @@ import anyio
 import httpx2
 import pytest
 from gateway_places import PATHS, PLAIN, WIRES, Kind, Place, Places, places
-from gateway_process import HTTP, NO_TLS, until
+from gateway_process import CONTROL, HTTP, NO_TLS, gateway, until
 
-from agent_image.gateway.plan import Patience, Wire
+from agent_image.gateway.plan import Grant, Patience, Plan, Provider, Wire
 from tests.providers.fake import fake_provider
 from tests.providers.faults import BEFORE_HEAD, Fault, refused, silence_after
 from tests.providers.script import Tokens, Turn, shell
@@ -206,7 +206,9 @@ async def test_what_a_provider_finds_wrong_with_a_request_is_for_the_agent_to_re
     assert answer.json()["error"]["message"] == "the fake fails on request"
     assert (answer.headers["retry-after"], answer.headers["x-ratelimit-remaining"]) == ("7", "3")
     until(lambda: bool(place.failures))
-    assert (place.failures[0].code, place.failures[0].reason[:4]) == ("llm.refused", f"{status}:")
+    name = f"{'anthropic' if wire == 'messages' else 'openai'}-{place.number}"
+    reason = f"The provider {name} refused the call ({status}): the fake fails on request"
+    assert (place.failures[0].code, place.failures[0].reason) == ("llm.refused", reason)
     assert len(place.seen) == 1
     assert place.usages == []
 
@@ -215,6 +217,31 @@ async def test_a_key_that_a_provider_repeats_goes_no_further(place: Place, wire:
     place.fail_next(Fault(status=400, body='{"error": {"message": "fake-key is a bad key"}}'))
     answer = await place.ask(wire)
     assert answer.json() == {"error": {"message": "*** is a bad key"}}
+    place.fail_next(Fault(then="error", after=1, message="fake-key is a bad key"))
+    assert b"*** is a bad key" in (await place.ask_stream(wire)).content
+    until(lambda: len(place.failures) == 2)
+    assert "fake-key" not in str(place.failures)
+
+
+async def test_what_a_plan_says_is_sent_with_every_call_and_told_of_the_key(place: Place):
+    providers = [
+        Provider(
+            name="one",
+            wire="chat",
+            base_url=place.fake.url,
+            key_variable="WRONG_KEY",
+            headers={"host": "provider.test", "x-own": "1"},
+            key_name="ONE_API_KEY",
+        )
+    ]
+    grant = Grant(token="t", variation=0, models={"one-model": "one"}, lifetime_s=1000.0)
+    with gateway(Plan(control_token=CONTROL, providers=providers, grants=[grant])) as running:
+        headers = {"authorization": "Bearer t", "x-own": "2"}
+        answer = HTTP.post(running.url + PATHS["chat"], headers=headers, json={"model": "one-model"})
+    (request,) = [each for each in place.fake.requests if each.model == "one-model"]
+    assert (request.headers["host"], request.headers["x-own"]) == ("provider.test", "1")
+    reason = "The provider one refused the key (ONE_API_KEY). Put the right one there and start again."
+    assert answer.json()["error"]["message"] == f"{reason} (llm.auth)"
 
 
 def _timeless(content: bytes) -> Any:

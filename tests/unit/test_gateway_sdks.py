@@ -57,7 +57,7 @@ async def test_an_agent_works_through_it_as_without_it(provider: Serve, wires: l
 async def test_anthropic_s_sdk_sees_why_it_is_refused_and_does_not_try_again():
     with (
         fake_provider() as fake,
-        gateway(plan_for(fake.url, "messages", Limits(calls=0))) as running,
+        gateway(plan_for(fake.url, "messages", Limits(calls=1))) as running,
     ):
         async with AsyncAnthropic(base_url=running.url, api_key="token-0", max_retries=5) as client:
             assert [model.id async for model in client.models.list()] == [MODEL]
@@ -72,7 +72,7 @@ async def test_anthropic_s_sdk_sees_why_it_is_refused_and_does_not_try_again():
 async def test_openai_s_sdk_sees_why_it_is_refused_and_does_not_try_again():
     with (
         fake_provider() as fake,
-        gateway(plan_for(fake.url, "responses", Limits(calls=0))) as running,
+        gateway(plan_for(fake.url, "responses", Limits(calls=1))) as running,
     ):
         async with AsyncOpenAI(base_url=f"{running.url}/v1", api_key="token-0", max_retries=5) as client:
             assert [model.id async for model in client.models.list()] == [MODEL]

@@ -88,11 +88,12 @@ def test_a_file_adds_providers_and_changes_what_it_says_of_others(tmp_path: Path
     ("text", "named"),
     [
         ("[x", "providers.toml"),
-        ("x = 1", "x"),
+        ("x = 1", r"\[x\]"),
+        ("[[x]]", r"\[x\]"),
         ("[x]\nwire = 'chat'", r"\[x\]: it lacks base_url"),
         ("[x]\nkey = 'env://A'", r"\[x\]: it lacks base_url and wire"),
-        ("[x]\nwire = 'grpc'\nbase_url = 'http://a.test'", r"grpc.*wire"),
-        ("[x]\nwire = 'chat'\nbase_url = 'http://a.test'\ntoken = 'sk-secret'", "token"),
+        ("[x]\nwire = 'grpc'\nbase_url = 'http://a.test'", r"\[x\].*grpc.*messages, responses, chat"),
+        ("[x]\nwire = 'chat'\nbase_url = 'http://a.test'\ntoken = 'sk-secret'", r"\[x\].*token"),
         ("[x]\nwire = 'chat'\nbase_url = 'ftp://a.test'", r"\[x\] base_url: it should be http://host"),
         ("[x]\nwire = 'chat'\nbase_url = 'https://a:sk-secret@b.test'", r"\[x\] base_url: no user and no password"),
         ("[x]\nwire = 'chat'\nbase_url = 'https://b.test/?key=sk-secret'", r"\[x\] base_url: no query"),
@@ -126,6 +127,10 @@ def test_bytes_that_are_no_text_are_no_file_of_providers(tmp_path: Path):
         ("ANTHROPIC_BASE_URL", "api.test"),
         ("OPENAI_BASE_URL", "https://user:sk-secret@api.test"),
         ("GPT_OSS_URL", "gpu:8000"),
+        ("CLAUDE_CODE_MODEL", "sonnet"),
+        ("CLAUDE_CODE_MODEL", "scripted"),
+        ("CODEX_MODEL", "nobody/gpt-5"),
+        ("CODEX_MODEL", ""),
     ],
 )
 def test_a_variable_that_cannot_be_is_refused_by_its_name(tmp_path: Path, name: str, value: str):
@@ -174,6 +179,12 @@ def test_a_name_whose_provider_is_not_clear_is_refused_with_how_to_write_one(tmp
         assert "anthropic, openai" in why
     (tmp_path / "providers.toml").write_text(FILE)
     assert error_of(providers(KEYS, tmp_path), "llama3.3")[0] == "model.unknown"
+
+
+def test_a_server_of_one_s_own_that_is_not_set_is_refused_by_its_variable(tmp_path: Path):
+    code, why = error_of(providers(KEYS, tmp_path), "gpt-oss/some-model")
+    assert (code, "GPT_OSS_URL" in why) == ("model.unknown", True)
+    assert "GPT_OSS_URL" not in error_of(providers(OSS, tmp_path), "gpt-oss/")[1]
 
 
 def test_no_provider_has_a_model_of_the_name_that_plays_scripts(tmp_path: Path):

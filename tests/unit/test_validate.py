@@ -20,6 +20,7 @@ from tests.unit.specs import COMMAND, INVALID, SETTINGS, Body, refusal, spec_of
         ({"model": "gpt-5", "budget": {"tokens": 100, "reserve": 0.5}}, 0, Budget(tokens=100, reserve=0.5)),
         ({"model": "gpt-5", "budget": {"calls": 3}}, 0, Budget(calls=3)),
         ({"model": "gpt-5", "budget": {"calls": 30, "reserve": 0.9}}, 0, Budget(calls=30, reserve=0.9)),
+        ({"model": "gpt-5", "budget": {"tokens": 30, "reserve": 0.9}}, 0, Budget(tokens=30, reserve=0.9)),
         ({"model": "gpt-5"}, 2, Budget(usd=2)),
         ({"model": "gpt-5", "budget": {"usd": 2}}, 2, Budget(usd=2)),
         ({"model": "gpt-5", "budget": {"calls": 9, "reserve": 0.1}}, 2, Budget(usd=2, calls=9, reserve=0.1)),
@@ -44,6 +45,8 @@ async def test_a_budget_is_the_request_s_within_the_operator_s_where_models_are_
         ({"model": "gpt-5", "budget": {"usd": 2.01}}, INVALID, "budget.usd"),
         ({"model": "gpt-5", "budget": {"calls": 2}}, INVALID, "budget.calls"),
         ({"model": "gpt-5", "budget": {"calls": 29, "reserve": 0.9}}, INVALID, "budget.calls"),
+        ({"model": "gpt-5", "budget": {"tokens": 2}}, INVALID, "budget.tokens"),
+        ({"model": "gpt-5", "budget": {"tokens": 29, "reserve": 0.9}}, INVALID, "budget.tokens"),
         ({"model": "openai/new"}, "budget.unpriced", "model"),
         ({"model": "openai/new", "budget": {"calls": 9}}, "budget.unpriced", "model"),
         ({"agents": [{}, {"model": "gpt-oss/x"}], "budget": {"usd": 1}}, "budget.unpriced", "agents[1].model"),
@@ -59,7 +62,7 @@ async def test_a_model_without_a_price_has_one_where_the_operator_says_so(tmp_pa
     assert (code, field) == ("budget.unpriced", "model")
     assert "openai/new" in why
     assert "PRICES_FILE" in why
-    assert (await spec_of({"model": "openai/new", "budget": {"tokens": 1}})).budget == Budget(tokens=1)
+    assert (await spec_of({"model": "openai/new", "budget": {"tokens": 3}})).budget == Budget(tokens=3)
     file = tmp_path / "prices.json"
     file.write_text('{"taken": "2026-01-31", "source": "ours", "models": {"new": {"input": 1, "output": 2}}}')
     settings = structs.replace(SETTINGS, prices_file=str(file))
@@ -108,6 +111,11 @@ async def test_servers_of_each_kind_are_kept_as_they_were_sent():
         ({"x": {"command": ["a"], "env": {"A=B": "b"}}}, "mcp_servers.x.env"),
         ({"x": {"command": ["a"], "env": {"": "b"}}}, "mcp_servers.x.env"),
         ({"x": {"command": ["a"], "env": {"A": "a\0"}}}, "mcp_servers.x.env.A"),
+        ({"x": {"serve": "web"}}, "mcp_servers.x.serve"),
+        ({"x": {"command": "ls -l"}}, "mcp_servers.x.command"),
+        ({"x": {"command": ["ls", 1]}}, "mcp_servers.x.command[1]"),
+        ({"x": {"serve": "git", "port": 1}}, "mcp_servers.x"),
+        ({"x": "git"}, "mcp_servers.x"),
         ({"x": {"command": [" "]}}, "mcp_servers.x.command[0]"),
         ({"x": {"command": ["a", "b\0"]}}, "mcp_servers.x.command[1]"),
         ({"x": {"url": "ftp://a.test"}}, "mcp_servers.x.url"),
@@ -121,3 +129,9 @@ async def test_a_server_that_cannot_be_is_refused_by_its_name(servers: Body, fie
     code, found, why = await refusal({"mcp_servers": servers})
     assert (code, found) == (INVALID, field)
     assert "secret" not in why
+
+
+async def test_a_refused_server_comes_with_what_one_may_be():
+    why = (await refusal({"mcp_servers": {"x": {"serve": "web"}}}))[2]
+    assert "mcp_servers.x.serve" in why
+    assert "files or git" in why

@@ -13,27 +13,32 @@ import dagger
 from dagger import DefaultPath, Doc, Ignore, dag, function, object_type
 
 from aideator import workspace as shared
-from aideator.assignment import Assignment, assigned, read_agents
+from aideator.assignment import Assignment, assigned, check_count, read_agents
+from aideator.budget import PRICES, Budget, check_priced
 from aideator.gateway import REQUIREMENTS
 from aideator.harness import EXCLUDE, PYTHON_IMAGE, harness, packages
+from aideator.mcp import check_servers
+from aideator.plan import open_gateway
 from aideator.providers import (
     ANTHROPIC_URL,
     MODELS_HOST,
     OPENAI_URL,
-    Budget,
     Provider,
     anthropic,
     asks_model,
     gpt_oss,
-    open_gateway,
+    named,
     openai,
     provider_of,
+    read_key,
 )
 from aideator.run import Run
 from aideator.variation import Task
 
 DEFAULT_REPO = "https://github.com/octocat/Hello-World"
 DEFAULT_PROMPT = "Analyze this repository and describe what it does"
+_VARIATIONS = 3
+_LONGEST_TIMEOUT_S = 1_000_000
 
 
 @object_type
@@ -48,12 +53,12 @@ class Aideator:
         ref: Annotated[str, Doc("Branch, tag or commit; empty for the remote's HEAD")] = "",
         source: Annotated[dagger.Directory | None, Doc("A directory to work on as it is, instead of --repo")] = None,
         prompt: Annotated[str, Doc("What the agents are asked to do")] = DEFAULT_PROMPT,
-        variations: Annotated[int, Doc("How many agents work side by side")] = 3,
+        variations: Annotated[int | None, Doc(f"How many agents work side by side (default {_VARIATIONS})")] = None,
         agent: Annotated[str, Doc("What works in each container: builtin, claude-code, codex, or command")] = "builtin",
         model: Annotated[
             str, Doc("What the agents ask, as provider/name; scripted, the builtin agent's default, needs no key")
         ] = "",
-        temperature: Annotated[float, Doc("How freely a builtin agent's model chooses; -1 leaves it alone")] = -1.0,
+        temperature: Annotated[float | None, Doc("How freely a builtin agent's model chooses, from 0 to 2")] = None,
         command: Annotated[str, Doc("What the agent named command runs; it finds the prompt in $PROMPT")] = "",
         agents: Annotated[
             str,
@@ -76,9 +81,10 @@ class Aideator:
         openai_api_key: Annotated[dagger.Secret | None, Doc("Key of the provider openai")] = None,
         llm_api_key: Annotated[dagger.Secret | None, Doc("Key of the provider gpt-oss, if it wants one")] = None,
         anthropic_base_url: Annotated[str, Doc("Where the provider anthropic is")] = ANTHROPIC_URL,
-        openai_base_url: Annotated[
-            str, Doc("Where the provider openai is; another one is asked by Chat Completions")
-        ] = OPENAI_URL,
+        openai_base_url: Annotated[str, Doc("Where the provider openai is")] = OPENAI_URL,
+        openai_wire: Annotated[
+            str, Doc("What it speaks: responses or chat; by default responses for OpenAI itself, chat for another")
+        ] = "",
         gpt_oss_url: Annotated[str, Doc("Where the provider gpt-oss is: any server of Chat Completions")] = "",
         model_server: Annotated[
             dagger.Service | None,
@@ -92,18 +98,22 @@ class Aideator:
         ],
     ) -> Run:
         """Prepare a run; nothing works until a variation, a summary or a report is asked for."""
-        _check(variations, timeout, prompt)
-        if agents and (model or command or agent != "builtin"):
-            raise ValueError("--agents goes instead of --agent, --model and --command")
-        one = Assignment(
-            agent=agent, model=model, temperature=None if temperature < 0 else temperature, command=command
-        )
-        assignments = read_agents(agents) if agents else [assigned(one, "--agent")] * variations
+        _check(timeout, prompt)
+        check_servers(mcp_servers)
+        one = Assignment(agent=agent, model=model, temperature=temperature, command=command)
         providers = (
             anthropic(anthropic_base_url, anthropic_api_key),
-            openai(openai_base_url, openai_api_key),
+            openai(openai_base_url, openai_api_key, openai_wire),
             gpt_oss(gpt_oss_url, llm_api_key),
         )
+        assignments = [named(each, providers) for each in _assignments(agents, one, variations)]
+        asking = [each for each in assignments if asks_model(each)]
+        asked = {each.name: each for each in (provider_of(one, providers) for one in asking)}
+        budget = Budget(usd=budget_usd, tokens=budget_tokens, calls=budget_calls)
+        budget.check(len(asking))
+        if budget.usd:
+            check_priced([each.model for each in asking], await agent_image.file(PRICES).contents())
+        keys = {name: await read_key(each) for name, each in asked.items() if each.key}
         run_id = run_id or uuid.uuid4().hex
         tasks = [
             _task(run_id, index, prompt, timeout, mcp_servers, each, providers)
@@ -126,15 +136,17 @@ class Aideator:
             agent_image=agent_image,
             harness=directory,
             tasks=[json.dumps(dataclasses.asdict(task)) for task in tasks],
+            models=[each.model for each in assignments],
             timeout=timeout,
         )
-        if any(map(asks_model, assignments)):
+        if asking:
             run.gateway, run.tokens = open_gateway(
                 dag,
                 run_id=run_id,
                 assignments=assignments,
-                providers=providers,
-                budget=Budget(usd=budget_usd, tokens=budget_tokens, calls=budget_calls),
+                providers=list(asked.values()),
+                keys=keys,
+                budget=budget,
                 timeout_s=timeout,
                 harness=directory,
                 packages=packages(dag, await agent_image.file(REQUIREMENTS).contents()),
@@ -143,13 +155,22 @@ class Aideator:
         return run
 
 
-def _check(variations: int, timeout: float, prompt: str) -> None:
-    if variations < 1:
-        raise ValueError(f"--variations must be at least 1, not {variations}")
-    if timeout <= 0:
-        raise ValueError(f"--timeout must be more than 0 seconds, not {timeout:g}")
+def _check(timeout: float, prompt: str) -> None:
+    if not 0 < timeout <= _LONGEST_TIMEOUT_S:
+        raise ValueError(f"--timeout is a number of seconds above 0, up to {_LONGEST_TIMEOUT_S}, not {timeout:g}")
     if not prompt.strip():
         raise ValueError("--prompt is empty")
+
+
+def _assignments(agents: str, one: Assignment, variations: int | None) -> list[Assignment]:
+    """One for each variation: those of the matrix `agents`, or as many alike."""
+    if agents and (variations is not None or one != Assignment()):
+        raise ValueError("--agents goes instead of --variations, --agent, --model, --temperature and --command")
+    if agents:
+        return read_agents(agents)
+    count = _VARIATIONS if variations is None else variations
+    check_count(count, "--variations")
+    return [assigned(one, "--")] * count
 
 
 def _task(
@@ -161,13 +182,13 @@ def _task(
     assignment: Assignment,
     providers: Sequence[Provider],
 ) -> Task:
-    provider, _, name = assignment.model.partition("/")
+    first, _, rest = assignment.model.partition("/")
     return Task(
         run_id=run_id,
         index=index,
         prompt=assignment.prompt(prompt),
         agent=assignment.agent,
-        model=name or provider,
+        model=rest or first,
         wire=provider_of(assignment, providers).wire if asks_model(assignment) else "",
         temperature=assignment.temperature,
         command=assignment.command,

@@ -1,14 +1,14 @@
-"""The model providers of a `dagger call`, and the gateway that asks them for its variations."""
+"""The model providers of a `dagger call`: where they are, what they speak, and who has which model."""
 
-import json
-import secrets
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 import dagger
 
 from aideator.assignment import Assignment
-from aideator.gateway import gateway
+from aideator.reason import reason_of
 from aideator.variation import SCRIPTED
 
 ANTHROPIC_URL = "https://api.anthropic.com"
@@ -16,127 +16,167 @@ OPENAI_URL = "https://api.openai.com/v1"
 MODELS_HOST = "models"
 """By which name base URLs reach a model server that the caller passes as a service."""
 
-_GRACE_S = 60.0
+_SPEAKS = {"claude-code": "messages", "codex": "responses"}
+"""The one wire format that a program knows; `builtin` knows all, and a command may know any."""
+_FAMILIES = {
+    "anthropic": re.compile(r"claude-"),
+    "gpt-oss": re.compile(r"gpt-oss"),
+    "openai": re.compile(r"gpt-|chatgpt-|codex-|o[134](-|$)"),
+}
+"""What the names of a provider's models begin with; the first of these that there is has the model."""
+_HOW = "give the key as env:NAME, file:PATH or cmd:COMMAND"
+_LOOPBACK = re.compile(r"localhost|.*\.localhost|127\..*|::1|0\.0\.0\.0")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
-    """Where models are. Without a `base_url` there is none."""
-
     name: str
     wire: str
     """What it speaks: messages, responses or chat."""
     base_url: str
+    """What comes before `/v1/…`; empty where there is no such provider."""
     key: dagger.Secret | None
-    flag: str = ""
-    """The flag that gives the key; empty for a provider that may want none."""
+    url_flag: str
+    key_flag: str
+    needs_key: bool = True
 
 
 def anthropic(base_url: str, key: dagger.Secret | None) -> Provider:
-    return Provider(name="anthropic", wire="messages", base_url=base_url, key=key, flag="--anthropic-api-key")
+    return Provider(
+        name="anthropic",
+        wire="messages",
+        base_url=_root(base_url),
+        key=key,
+        url_flag="--anthropic-base-url",
+        key_flag="--anthropic-api-key",
+    )
 
 
-def openai(base_url: str, key: dagger.Secret | None) -> Provider:
-    """OpenAI itself is asked by Responses, a server that stands in for it by what most of those speak."""
-    wire = "responses" if base_url == OPENAI_URL else "chat"
-    return Provider(name="openai", wire=wire, base_url=base_url, key=key, flag="--openai-api-key")
+def openai(base_url: str, key: dagger.Secret | None, wire: str) -> Provider:
+    """OpenAI itself is asked by Responses, a server that stands in for it by what most of those speak, or by `wire`.
+
+    Raises:
+        ValueError: `wire` is none of OpenAI's.
+
+    """
+    if wire not in {"", "responses", "chat"}:
+        raise ValueError(f"--openai-wire is responses or chat, not {wire}")
+    return Provider(
+        name="openai",
+        wire=wire or ("responses" if _root(base_url) == _root(OPENAI_URL) else "chat"),
+        base_url=_root(base_url),
+        key=key,
+        url_flag="--openai-base-url",
+        key_flag="--openai-api-key",
+    )
 
 
 def gpt_oss(base_url: str, key: dagger.Secret | None) -> Provider:
-    return Provider(name="gpt-oss", wire="chat", base_url=base_url, key=key)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """What a whole run may use; 0 for no limit."""
-
-    usd: float
-    tokens: int
-    calls: int
-
-    def share(self, variations: int) -> dict[str, float | int]:
-        """One variation's part of each limit that there is."""
-        shares = {"usd": self.usd / variations, "tokens": self.tokens // variations, "calls": self.calls // variations}
-        limits = {"usd": self.usd, "tokens": self.tokens, "calls": self.calls}
-        return {name: share for name, share in shares.items() if limits[name] > 0}
+    return Provider(
+        name="gpt-oss",
+        wire="chat",
+        base_url=_root(base_url),
+        key=key,
+        url_flag="--gpt-oss-url",
+        key_flag="--llm-api-key",
+        needs_key=False,
+    )
 
 
 def asks_model(assignment: Assignment) -> bool:
     return assignment.model not in {"", SCRIPTED}
 
 
-def provider_of(assignment: Assignment, providers: Sequence[Provider]) -> Provider:
-    """Return the provider of an assignment's model.
+def provider_and_name(model: str, providers: Sequence[Provider]) -> tuple[Provider, str]:
+    """Return the provider of `provider/name`, or of a name whose provider is clear, and the name.
 
     Raises:
-        ValueError: there is no such provider, its key was not given, or the agent does not speak what it speaks.
+        ValueError: there is no such provider, or no name.
 
     """
-    agent, model = assignment.agent, assignment.model
     there = {provider.name: provider for provider in providers if provider.base_url}
-    if (provider := there.get(model.partition("/")[0])) is None:
-        raise ValueError(f"the provider of the model {model} is none of {', '.join(there)}")
-    if provider.key is None and provider.flag:
-        raise ValueError(f"the model {model} needs a key: give {provider.flag}")
-    if (agent == "claude-code" and provider.wire != "messages") or (agent == "codex" and provider.wire == "messages"):
-        raise ValueError(f"{agent} does not speak what {provider.name} speaks")
+    first, slash, rest = model.partition("/")
+    provider, name = (there.get(first), rest) if slash else (_family(model, there), model)
+    if provider is None or not name:
+        raise ValueError(f"no provider for the model {model!r}: write provider/name, one of {', '.join(there)}")
+    return provider, name
+
+
+def named(assignment: Assignment, providers: Sequence[Provider]) -> Assignment:
+    """The same assignment with its model as `provider/name`. Raises `ValueError` where there is no such provider."""
+    if not asks_model(assignment):
+        return assignment
+    provider, name = provider_and_name(assignment.model, providers)
+    return replace(assignment, model=f"{provider.name}/{name}")
+
+
+def provider_of(assignment: Assignment, providers: Sequence[Provider]) -> Provider:
+    """Return the provider that an assignment's model is asked of.
+
+    Raises:
+        ValueError: there is none, its key was not given, it cannot be reached, or the agent does not speak what it
+            speaks.
+
+    """
+    agent, (provider, _) = assignment.agent, provider_and_name(assignment.model, providers)
+    wire = _SPEAKS.get(agent, provider.wire)
+    if wire != provider.wire:
+        advice = "; --openai-wire says what it does" if provider.name == "openai" and agent == "codex" else ""
+        raise ValueError(f"{agent} speaks {wire} alone, and {provider.name} speaks {provider.wire}{advice}")
+    if _LOOPBACK.fullmatch(_host(provider.base_url)):
+        there = f"give --model-server tcp://localhost:PORT, and {provider.url_flag} http://{MODELS_HOST}:PORT"
+        raise ValueError(f"{provider.url_flag}: a container's localhost is not your machine's; {there}")
+    if provider.key is None and provider.needs_key:
+        raise ValueError(f"the model {assignment.model} needs a key: give {provider.key_flag}")
     return provider
 
 
-def open_gateway(
-    client: dagger.Client,
-    *,
-    run_id: str,
-    assignments: Sequence[Assignment],
-    providers: Sequence[Provider],
-    budget: Budget,
-    timeout_s: float,
-    harness: dagger.Directory,
-    packages: dagger.Directory,
-    upstreams: Mapping[str, dagger.Service],
-) -> tuple[dagger.Service, list[dagger.Secret]]:
-    """The run's gateway, and a token for each variation.
+async def read_key(provider: Provider) -> str:
+    """Return the key of a provider that was given one.
 
-    Tokens are random in each call. They are secrets with a name, and the engine's cache goes by that, so a second call
-    with the same run id still reads the work of the first.
+    Raises:
+        ValueError: it cannot be read, or is none.
+
     """
-    tokens = [secrets.token_urlsafe(32) for _ in assignments]
-    used = {each.name: each for each in (provider_of(one, providers) for one in assignments if asks_model(one))}
-    variables = {name: f"KEY_{number}" for number, name in enumerate(used)}
-    plan = {
-        "control_token": secrets.token_urlsafe(32),
-        "providers": [
-            {
-                "name": each.name,
-                "wire": each.wire,
-                "base_url": each.base_url,
-                "key_variable": variables[each.name] if each.key else "",
-            }
-            for each in used.values()
-        ],
-        "grants": [
-            {
-                "token": tokens[index],
-                "variation": index,
-                "models": _models(each),
-                "share": budget.share(len(assignments)),
-                "lifetime_s": timeout_s + _GRACE_S,
-            }
-            for index, each in enumerate(assignments)
-        ],
+    assert provider.key is not None
+    try:
+        key = (await provider.key.plaintext()).strip()
+    except dagger.QueryError as error:
+        raise ValueError(f"{provider.key_flag} cannot be read: {reason_of(error)}; {_HOW}") from error
+    if not key:
+        raise ValueError(f"{provider.key_flag} is empty; {_HOW}")
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ValueError(f"{provider.key_flag} has characters that no key has; {_HOW}")
+    return key
+
+
+def described(provider: Provider, key_variable: str) -> Mapping[str, object]:
+    """The provider as a gateway's plan has it; `key_variable` is empty where there is no key."""
+    plain = {
+        "name": provider.name,
+        "wire": provider.wire,
+        "base_url": provider.base_url,
+        "key_variable": key_variable,
+        "key_name": provider.key_flag,
     }
-    service = gateway(
-        client,
-        harness=harness,
-        packages=packages,
-        plan=client.set_secret(f"aideator-{run_id}-plan", json.dumps(plan)),
-        keys={variables[name]: each.key for name, each in used.items() if each.key},
-        upstreams=upstreams,
-    )
-    names = (f"aideator-{run_id}-token-{index}" for index in range(len(tokens)))
-    return service, [client.set_secret(name, token) for name, token in zip(names, tokens, strict=True)]
+    if _host(provider.base_url) != MODELS_HOST:
+        return plain
+    # By the name that it has where it runs: some servers refuse any other.
+    _, colon, port = urlsplit(provider.base_url).netloc.rpartition(":")
+    return {**plain, "address": "the model server", "headers": {"host": f"localhost{colon}{port if colon else ''}"}}
 
 
-def _models(assignment: Assignment) -> dict[str, str]:
-    provider, _, name = assignment.model.partition("/")
-    return {name: provider} if asks_model(assignment) else {}
+def _family(name: str, there: Mapping[str, Provider]) -> Provider | None:
+    for provider, beginning in _FAMILIES.items():
+        if provider in there and beginning.match(name):
+            return there[provider]
+    return there.get("gpt-oss")
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _root(url: str) -> str:
+    """The URL without the `/v1` that those of OpenAI's kind end in."""
+    return url.rstrip("/").removesuffix("/v1")

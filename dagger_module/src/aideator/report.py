@@ -2,18 +2,31 @@
 
 from typing import TypedDict
 
+_LONGEST_WHY = 120
+"""Characters of a summary's last column; the report has the whole reason."""
+_COLUMNS = (
+    "variation", "agent", "model", "outcome", "exit", "seconds", "patch", "calls", "tokens in", "out", "cost", "why",
+)  # fmt: skip
+_TEXTS = {"agent", "model", "outcome", "why"}
+
 
 class Row(TypedDict, total=False):
     """One variation. Of a crashed one there may be neither seconds nor a patch."""
 
     index: int
+    agent: str
+    model: str
+    """`provider/name`, or `scripted`; empty for a command that asks none."""
     outcome: str
     exit: int
+    code: str
+    """Why, for programs; left out where there is no more to say than the outcome."""
+    reason: str
+    """Why, for people; left out of `submitted`."""
     seconds: float
     patch_bytes: int
     usage: dict[str, float | None]
     """What its model calls took: calls, tokens by kind, `cost_usd`; null where a price is unknown."""
-    reason: str
 
 
 class Report(TypedDict):
@@ -26,26 +39,45 @@ class Report(TypedDict):
 
 def markdown(report: Report) -> str:
     """The report as a Markdown table."""
-    lines = [
-        f"Run `{report['run_id']}` at `{report['commit'] or 'the directory as given'}`",
-        "",
-        "| variation | outcome | exit | seconds | patch | calls | tokens in | out | cost |",
-        "|---:|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    return "\n".join([*lines, *map(_line, report["variations"])]) + "\n"
+    head = f"Run `{report['run_id']}` at `{report['commit'] or 'the directory as given'}`"
+    ruler = "|".join("---" if column in _TEXTS else "---:" for column in _COLUMNS)
+    lines = [head, "", _line(_COLUMNS), f"|{ruler}|", *(_line(_cells(row)) for row in report["variations"])]
+    return "\n".join(lines) + "\n"
 
 
-def _line(row: Row) -> str:
-    seconds = f"{row['seconds']:.1f}" if "seconds" in row else "-"
-    size = f"{row['patch_bytes']} bytes" if "patch_bytes" in row else row.get("reason", "-")
-    ended = f"| {row.get('index')} | {row.get('outcome')} | {row.get('exit')} | {seconds} | {size} "
-    return ended + _spent(row.get("usage") or {})
+def _line(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
-def _spent(usage: dict[str, float | None]) -> str:
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        str(row.get("index")),
+        row.get("agent", "-"),
+        _escaped(row.get("model") or "-"),
+        row.get("outcome", "-"),
+        str(row.get("exit", "-")),
+        f"{row['seconds']:.1f}" if "seconds" in row else "-",
+        f"{row['patch_bytes']} bytes" if "patch_bytes" in row else "-",
+        *_spent(row.get("usage") or {}),
+        _why(row),
+    )
+
+
+def _spent(usage: dict[str, float | None]) -> tuple[str, ...]:
     """The columns on model calls; dashes where there were none."""
     if not usage.get("calls"):
-        return "| - | - | - | - |"
+        return "-", "-", "-", "-"
     read = sum(usage.get(name) or 0 for name in ("input_tokens", "cache_read_tokens", "cache_write_tokens"))
     cost = "unknown" if (usd := usage.get("cost_usd")) is None else f"${usd:.4f}"
-    return f"| {usage['calls']} | {read:.0f} | {usage.get('output_tokens') or 0:.0f} | {cost} |"
+    return str(usage["calls"]), f"{read:.0f}", f"{usage.get('output_tokens') or 0:.0f}", cost
+
+
+def _why(row: Row) -> str:
+    said = ": ".join(text for text in (row.get("code"), row.get("reason")) if text)
+    line = " ".join(said.split())
+    return _escaped(line if len(line) <= _LONGEST_WHY else f"{line[: _LONGEST_WHY - 1]}…") or "-"
+
+
+def _escaped(text: str) -> str:
+    """Make sure that a text stays in its cell."""
+    return text.replace("\\", "\\\\").replace("|", "\\|")

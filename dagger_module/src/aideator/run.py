@@ -5,7 +5,7 @@
 
 import dataclasses
 import json
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import anyio
 import dagger
@@ -13,6 +13,7 @@ from dagger import Doc, dag, field, function, object_type
 
 from aideator.harness import MOUNT, packages
 from aideator.patch import patch
+from aideator.reason import exit_and_reason, last_line, reason_of
 from aideator.report import Report, Row, markdown
 from aideator.variation import Access, Task, needs_of, result, tree, variation
 
@@ -25,6 +26,8 @@ class Variation:
     """One agent at work in one container."""
 
     index: int = field()
+    agent: str = field()
+    model: str = field()
     base: dagger.Directory
     timeout: float
     worked: dagger.Container
@@ -54,30 +57,31 @@ class Variation:
 
     async def row(self) -> Row:
         """This variation's line of a report; a variation that failed is a line like any other."""
+        row = Row(index=self.index, agent=self.agent, model=self.model)
+        return {**row, **await self._ended()}
+
+    async def _ended(self) -> Row:
         try:
             with anyio.fail_after(self.timeout + GRACE_S):
                 exit_code = await self.worked.exit_code()
         except TimeoutError:
             reason = "killed from outside, for something had stopped its harness"
-            return Row(index=self.index, outcome="timed_out", exit=124, reason=reason)
+            return Row(outcome="timed_out", exit=124, reason=reason)
         except dagger.ExecError as error:
             # The engine keeps nothing of an exec that a signal killed: whatever is asked next would run it again.
-            reason = f"killed by signal {error.exit_code - 128}"
-            return Row(index=self.index, outcome="crashed", exit=error.exit_code, reason=reason)
+            status, reason = exit_and_reason(error)
+            return Row(outcome="crashed", exit=status, reason=reason)
         try:
-            ended = json.loads(await result(self.worked).contents())
+            ended: dict[str, Any] = json.loads(await result(self.worked).contents())
+        except dagger.QueryError as error:
+            reason = last_line(await self.worked.stderr()) or reason_of(error)
+            return Row(outcome="crashed", exit=exit_code, reason=reason)
+        try:
             size = await self.patch().size()
         except dagger.QueryError as error:
-            reason = str(error).partition(" [traceparent")[0].splitlines()[0]
-            return Row(index=self.index, outcome="crashed", exit=exit_code, reason=reason)
-        return Row(
-            index=self.index,
-            outcome=ended["outcome"],
-            exit=exit_code,
-            seconds=ended["seconds"],
-            patch_bytes=size,
-            usage=ended.get("usage") or {},
-        )
+            return Row(outcome="crashed", exit=exit_code, reason=f"no patch: {reason_of(error)}")
+        told = {name: ended[name] for name in ("outcome", "code", "reason", "seconds", "usage") if ended.get(name)}
+        return cast("Row", {**told, "exit": exit_code, "patch_bytes": size})
 
 
 @object_type
@@ -94,6 +98,8 @@ class Run:
     harness: dagger.Directory
     tasks: list[str]
     """Each a `Task`, as JSON."""
+    models: list[str]
+    """What each variation asks, as `provider/name`."""
     timeout: float
     gateway: dagger.Service | None = None
     tokens: list[dagger.Secret] = dataclasses.field(default_factory=list[dagger.Secret])
@@ -104,9 +110,12 @@ class Run:
         if not 0 <= index < len(self.tasks):
             raise ValueError(f"this run has variations 0 to {len(self.tasks) - 1}, not {index}")
         task = Task(**json.loads(self.tasks[index]))
-        access = None if self.gateway is None else Access(gateway=self.gateway, token=self.tokens[index])
+        # One that asks no model is not let in.
+        access = Access(gateway=self.gateway, token=self.tokens[index]) if self.gateway and task.wire else None
         worked = variation(self.prepared, await self._mounts(task), task, access)
-        return Variation(index=index, base=self.base, timeout=self.timeout, worked=worked)
+        return Variation(
+            index=index, agent=task.agent, model=self.models[index], base=self.base, timeout=self.timeout, worked=worked
+        )
 
     async def _mounts(self, task: Task) -> dict[str, dagger.Directory]:
         mounts = {MOUNT: self.harness}

@@ -12,6 +12,7 @@ from aideator.harness import MOUNT, PYTHON_IMAGE, run_harness
 
 WORKDIR = "/workspace"
 
+_ROOT = "0:0"  # an image without /etc/passwd knows no name, and no group of a number
 _CACHE = "/var/cache/aideator"
 # Where the package manager fails, so does the step: a layer without git must not be kept for good.
 _INSTALL_GIT = """
@@ -40,7 +41,8 @@ def with_git(client: dagger.Client, image: str = PYTHON_IMAGE) -> dagger.Contain
 
     An image with neither git nor a package manager that we know stays without: an agent can still work in it.
     """
-    return client.container().from_(image).with_user("root").with_exec(["sh", "-c", _INSTALL_GIT], use_entrypoint=False)
+    as_root = client.container().from_(image).with_user(_ROOT)
+    return as_root.with_exec(["sh", "-c", _INSTALL_GIT], use_entrypoint=False)
 
 
 def snapshot(client: dagger.Client, source: dagger.Directory) -> dagger.Directory:
