@@ -14,6 +14,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from service.engine import Models
+from service.errors import EngineError
 
 _ROOT = Path(__file__).parents[1]
 _START_S = 60.0
@@ -75,7 +76,10 @@ class ChildGateway:
         return {"AIDEATOR_GATEWAY": self.url, "AIDEATOR_TOKEN": tokens[index]} if index in tokens else {}
 
     async def ledger(self) -> list[bytes]:
-        return (await self._control.get("/control/ledger")).raise_for_status().content.splitlines()
+        try:
+            return (await self._control.get("/control/ledger")).raise_for_status().content.splitlines()
+        except httpx2.HTTPError as error:
+            raise EngineError("gateway.failed", f"its ledger cannot be read: {error}") from error
 
     async def retire(self, index: int) -> None:
         with suppress(httpx2.HTTPError):

@@ -1,9 +1,11 @@
 """What the gateway adds to a model's stream: the same streams through it, and from the provider itself."""
 
+import os
 import sys
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from socket import create_server
 from tempfile import TemporaryDirectory
@@ -12,7 +14,13 @@ import anyio
 import httpx2
 from msgspec import Struct
 
+from agent_image.emitter import Emitter
 from agent_image.gateway.plan import Grant, Plan, Provider
+from agent_image.model import Told
+from agent_image.providers import provider_model
+from agent_image.providers.settings import Settings
+from agent_image.speech import Speech
+from agent_image.task import Access
 from service.engine import Models
 from tests.bench.errors import BenchError
 from tests.child_gateway import ChildGateway
@@ -23,13 +31,14 @@ FLAT_OUT_DELTAS = 3000
 _START_S = 30.0
 _STAMP = b'"text_delta","text":"'
 _TOKEN = "bench"
+_PACED, _FLAT_OUT = f"paced-{PACED_DELTAS}", f"flat-out-{FLAT_OUT_DELTAS}"
 
 
 class Streams(Struct, frozen=True):
     """What a number of agents saw of their models' answers, side by side."""
 
     delays: list[float]
-    """Seconds from each delta's making to its receipt."""
+    """Seconds from each delta's making to its receipt; none where it is not noted."""
     seconds: float
     """From the first request to the last answer's end."""
 
@@ -47,7 +56,7 @@ async def relayed() -> AsyncGenerator[Relayed]:
     with create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     provider = f"http://127.0.0.1:{port}"
-    grant = Grant(token=_TOKEN, variation=0, models={"bench": "bench"}, lifetime_s=86_400)
+    grant = Grant(token=_TOKEN, variation=0, models=dict.fromkeys((_PACED, _FLAT_OUT), "bench"), lifetime_s=86_400)
     known = Provider(name="bench", wire="messages", base_url=provider)
     models = Models(plan=Plan(control_token="control", providers=[known], grants=[grant]), keys={})
     async with await anyio.open_process([sys.executable, "-m", "tests.bench.streamer", str(port)]) as process:
@@ -61,31 +70,47 @@ async def relayed() -> AsyncGenerator[Relayed]:
 
 
 async def paced(url: str) -> Streams:
-    """Answers at the pace of a fast model."""
-    return await _ask_all(url, {"max_tokens": PACED_DELTAS, "temperature": PACE_S})
-
-
-async def flat_out(url: str) -> Streams:
-    """Answers as fast as they can be made: what counts is the processor."""
-    return await _ask_all(url, {"max_tokens": FLAT_OUT_DELTAS})
-
-
-async def _ask_all(url: str, asked: Mapping[str, float]) -> Streams:
+    """Answers at the pace of a fast model, to callers that do nothing but note when they come."""
     delays: list[float] = []
     limits = httpx2.Limits(max_connections=None)
     async with httpx2.AsyncClient(base_url=url, timeout=60, limits=limits, trust_env=False) as client:
-        begun = time.monotonic()
-        async with anyio.create_task_group() as agents:
-            for _ in range(AGENTS):
-                agents.start_soon(_ask, client, asked, delays)
-        seconds = time.monotonic() - begun
-    if len(delays) != AGENTS * asked["max_tokens"]:
-        raise BenchError(f"{len(delays)} deltas came, not {AGENTS * asked['max_tokens']}")
+        seconds = await _side_by_side(partial(_ask, client, delays))
+    if len(delays) != AGENTS * PACED_DELTAS:
+        raise BenchError(f"{len(delays)} deltas came, not {AGENTS * PACED_DELTAS}")
     return Streams(delays, seconds)
 
 
-async def _ask(client: httpx2.AsyncClient, asked: Mapping[str, float], delays: list[float]) -> None:
-    body = {"model": "bench", "stream": True, "messages": [{"role": "user", "content": "go"}], **asked}
+async def flat_out(url: str) -> Streams:
+    """Answers as fast as they can be made, to our own agent, which reads them with the provider's SDK."""
+    with open(os.devnull, "wb") as nowhere:  # noqa: ASYNC230, PTH123 -- a descriptor, and of a file that never waits
+        emitter = Emitter(nowhere.fileno())
+        return Streams([], await _side_by_side(partial(_listen, url, emitter)))
+
+
+async def _side_by_side(work: Callable[[], Coroutine[None, None, None]]) -> float:
+    begun = time.monotonic()
+    async with anyio.create_task_group() as agents:
+        for _ in range(AGENTS):
+            agents.start_soon(work)
+    return time.monotonic() - begun
+
+
+async def _listen(url: str, emitter: Emitter) -> None:
+    settings = Settings(access=Access(url, _TOKEN), model=_FLAT_OUT, instructions="go", tools=())
+    async with provider_model("messages", settings) as model:
+        speech = Speech(emitter)
+        await model.ask([Told("go")], speech)
+        speech.close()
+
+
+async def _ask(client: httpx2.AsyncClient, delays: list[float]) -> None:
+    body = {
+        "model": _PACED,
+        "max_tokens": 1000,
+        "temperature": PACE_S,
+        "stream": True,
+        "messages": [{"role": "user", "content": "go"}],
+    }
     async with client.stream("POST", "/v1/messages", json=body, headers={"x-api-key": _TOKEN}) as answer:
         answer.raise_for_status()
         rest = b""

@@ -126,7 +126,7 @@ def figures(measured: Measured) -> list[Figure]:
         Figure(
             name=f"{AGENTS * FLAT_OUT_DELTAS} deltas",
             unit="s",
-            says=f"{AGENTS} agents stream as fast as a provider on this machine can: the same two ways",
+            says=f"{AGENTS} of our agents read, by the SDK, as fast as they can: the same two ways",
             ours=Samples([streams.seconds for streams in measured.relayed_flat_out]),
             bare=Samples([streams.seconds for streams in measured.direct_flat_out]),
             bare_is="direct",

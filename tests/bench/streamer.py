@@ -32,8 +32,8 @@ DELTA = (
 class Asked(Struct):
     """A request of Messages, as far as it counts here."""
 
-    max_tokens: int
-    """How many deltas come."""
+    model: str
+    """`NAME-NUMBER`: so many deltas come."""
     temperature: float = 0.0
     """Seconds from one to the next."""
 
@@ -46,7 +46,7 @@ async def messages(request: Request[Any, Any, Any]) -> Stream:
 
 async def _stream(asked: Asked) -> AsyncGenerator[bytes]:
     yield _BEGIN
-    for _ in range(asked.max_tokens):
+    for _ in range(int(asked.model.rpartition("-")[2])):
         if asked.temperature:
             await anyio.sleep(asked.temperature)
         yield DELTA % time.time()
