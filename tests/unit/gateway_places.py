@@ -116,9 +116,9 @@ class Place(Struct, frozen=True):
                 json=self.body(wire, stream=stream, **fields),
             )
 
-    async def ask_stream(self, wire: Wire, *, index: int = 0) -> "Received":
-        """Ask for a stream, and take what comes of it."""
-        received = Received(b"", is_aborted=False)
+    async def ask_stream(self, wire: Wire, *, index: int = 0, into: "Received | None" = None) -> "Received":
+        """Ask for a stream, and take what comes of it; `into` what others look at while it comes."""
+        received = into or Received(b"", is_aborted=False)
         url, headers, body = self.url + PATHS[wire], self.headers(index), self.body(wire, stream=True)
         async with httpx2.AsyncClient(verify=NO_TLS, timeout=LIMIT_S) as client:
             try:

@@ -1,12 +1,13 @@
 """What a variation may use: up to its share, and then one last call, of which the model is told that it is the last."""
 
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
-from gateway_places import PATHS, PLAIN, WIRES, Kind, Places, error_of, places
+from gateway_places import PATHS, PLAIN, WIRES, Kind, Places, Received, error_of, places
 from gateway_process import HTTP, LIMIT_S, until
 
 from agent_image.gateway.plan import Limits, Patience, Wire
@@ -168,15 +169,12 @@ async def test_a_retired_token_is_worth_nothing_and_its_calls_are_cut(all_places
     for wire in WIRES:
         await place.ask(wire)
     place.fail_next(silence_after(2), times=3)
-    received: dict[Wire, Any] = {}
-
-    async def ask(wire: Wire, index: int) -> None:
-        received[wire] = await place.ask_stream(wire, index=index)
+    received = {wire: Received(b"", is_aborted=False) for wire in WIRES}
 
     async with anyio.create_task_group() as tasks:
         for wire in WIRES:
-            tasks.start_soon(ask, wire, 0)
-        await place.until_seen(6)
+            tasks.start_soon(partial(place.ask_stream, wire, into=received[wire]))
+        await place.fake.until(lambda: all(each.content for each in received.values()))
         assert place.gateway.control("POST", f"/control/retire/{place.variation()}").status_code == 204
     for wire in WIRES:
         assert received[wire].is_aborted is (wire != "responses")
