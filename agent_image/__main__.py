@@ -3,7 +3,6 @@
 import os
 import sys
 import traceback
-from pathlib import Path
 from typing import cast
 
 import anyio
@@ -14,9 +13,6 @@ from agent_image.harness import Harness
 from agent_image.output import Limits
 from agent_image.result import Ended
 from agent_image.task import Task, TaskError, read_task
-
-_MCP_SITE = Path("/opt/aideator-mcp/site")
-"""The packages that speak MCP, where they are not installed."""
 
 
 def main(limits: Limits) -> int:
@@ -41,8 +37,6 @@ def main(limits: Limits) -> int:
 def _serve(task: Task) -> None:
     from agent_image.mcp.repository import serve  # noqa: PLC0415 an agent has no use for it
 
-    if _MCP_SITE.is_dir():
-        sys.path.append(str(_MCP_SITE))
     assert task.serve is not None
     serve(task.serve, task.directory)
 

@@ -10,6 +10,7 @@ from typing import Literal, Never, get_args
 
 import msgspec
 
+from agent_image.gateway.plan import Wire
 from agent_image.mcp.servers import ServersError, read_servers
 
 SCRIPTED = "scripted"
@@ -23,9 +24,6 @@ class AgentKind(StrEnum):
     CLAUDE_CODE = "claude-code"
     CODEX = "codex"
     COMMAND = "command"
-
-
-Wire = Literal["messages", "responses", "chat"]
 
 
 class Access(msgspec.Struct, frozen=True):

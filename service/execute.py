@@ -20,7 +20,7 @@ from service.ending import Ending, variation_ending
 from service.engine import Ended, Engine, Line, Models, Prepared, Sandbox, SandboxSpec, Task
 from service.errors import EngineError, EngineLostError, PatchError, PrepareError
 from service.eventlog import EventLog
-from service.gateway import models_asked, models_of
+from service.gateway import models_of
 from service.providers import Providers
 from service.record import Record
 from service.relay import Relay
@@ -153,7 +153,7 @@ class Execution:
 
     def _task(self, index: int) -> Task:
         assignment = self._spec.agents[index]
-        model = models_asked(self._spec, self._providers).get(index)
+        model = self._providers.resolve(assignment.model) if assignment.asks_a_provider else None
         servers = self._spec.mcp_servers
         return Task(
             prompt=self._spec.prompt_of(index),

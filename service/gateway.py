@@ -14,11 +14,6 @@ _GRACE_S = 60.0
 """How long a token outlives its variation's deadline; what ends it in time is the variation's end."""
 
 
-def models_asked(spec: RunSpec, known: Providers) -> dict[int, Model]:
-    """The model of each variation that asks one. Raises `ModelError` where its provider or key is there no more."""
-    return {index: known.resolve(each.model) for index, each in enumerate(spec.agents) if each.asks_a_provider}
-
-
 async def models_of(spec: RunSpec, known: Providers, prices: PriceList, patience: Patience) -> Models | None:
     """What the run's gateway is given; None for a run that asks no models.
 
@@ -26,7 +21,7 @@ async def models_of(spec: RunSpec, known: Providers, prices: PriceList, patience
         ModelError: a provider or its key is there no more.
 
     """
-    asked = models_asked(spec, known)
+    asked = {index: known.resolve(each.model) for index, each in enumerate(spec.agents) if each.asks_a_provider}
     if not asked:
         return None
     used = {model.provider.name: model.provider for model in asked.values()}

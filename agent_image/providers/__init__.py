@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import assert_never
 
+from agent_image.gateway.plan import Wire
 from agent_image.model import Model
 from agent_image.providers.settings import Settings
-from agent_image.task import Wire
 
 
 @asynccontextmanager

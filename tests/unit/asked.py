@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from agent_image.emitter import Emitter
+from agent_image.gateway.plan import Wire
 from agent_image.model import Conversation, Model, Turn
 from agent_image.providers import provider_model
 from agent_image.providers.settings import Settings
 from agent_image.speech import Speech
-from agent_image.task import Access, Wire
+from agent_image.task import Access
 from agent_image.tools import TOOLS
 
 WIRES: tuple[Wire, ...] = ("messages", "responses", "chat")

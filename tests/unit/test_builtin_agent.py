@@ -12,7 +12,7 @@ from asked import WIRES, answers_in
 from harness_process import ROOT, Printed, run
 
 from agent_image.events import Outcome, Output, Said, Started, ToolCalled, ToolReturned, Usage
-from agent_image.task import Wire
+from agent_image.gateway.plan import Wire
 from tests.providers.fake import FakeProvider, fake_provider
 from tests.providers.faults import BROKEN_ARGUMENTS, Fault, cut_after
 from tests.providers.provider import Provider, Serve

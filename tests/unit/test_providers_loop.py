@@ -10,8 +10,8 @@ from asked import WIRES, answers_in, connect
 from toolboxes import Bench, bench
 
 from agent_image.events import Outcome, Said, Waiting
+from agent_image.gateway.plan import Wire
 from agent_image.loop import Loop
-from agent_image.task import Wire
 from tests.providers.fake import FakeProvider, fake_provider
 from tests.providers.faults import cut_after, end_after, error_after, silence_after
 from tests.providers.script import Turn, call, submit

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from asked import WIRES, answers_in, ask, connect
 
+from agent_image.gateway.plan import Wire
 from agent_image.model import BrokenTurnError, Message, Model, ModelError, Tokens, Told, ToolAnswer
-from agent_image.task import Wire
 from tests.providers.fake import FakeProvider, fake_provider
 from tests.providers.faults import (
     BEFORE_HEAD,
