@@ -13,27 +13,28 @@ import structlog
 from anyio.abc import TaskGroup
 from msgspec import structs
 
-import aideator.variation
+import aideator.task
 from agent_image import events
 from agent_image.events import EXIT_STATUS, Outcome
 from aideator.gateway import REQUIREMENTS
-from aideator.harness import EXCLUDE, MOUNT, Mounts, harness, packages
+from aideator.harness import EXCLUDE, Mounts, harness, packages
 from aideator.patch import patch
-from aideator.variation import needs_of, tree, variation
+from aideator.places import MOUNT
+from aideator.task import needs_of
+from aideator.variation import tree, variation
 from service.engine import Ended, Line, Prepared, Producer, SandboxSpec, Serving, Task
+from service.engine.asked import asked_of
 from service.engine.dagger_call import Call
 from service.engine.dagger_failure import engine_loss, message_of
 from service.engine.dagger_gateway import DaggerGateway, forwarded
 from service.engine.dagger_session import Session
 from service.engine.dagger_telemetry import follow_chunks
 from service.engine.dagger_workspace import DaggerWorkspace
+from service.engine.failures import check_size, setup_error
 from service.engine.output import Output, Outputs, unheard
 from service.errors import EngineError, EngineLostError, PatchError
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-PATCH_LIMIT = 64 << 20
-"""Bytes of a patch that is kept; a larger one is no patch that anyone reviews."""
 
 _AGENT_IMAGE = Path(events.__file__).parent
 _GRACE_S = 30.0
@@ -134,25 +135,14 @@ class DaggerSandbox:
             self._containers["setup"] = await self._workspace.set_up()
         except dagger.ExecError as error:
             self._failed["setup"] = error.stdout
-            raise self._workspace.failed_setup(error) from error
+            raise setup_error(error.exit_code, self._spec.setup_timeout_s) from error
         return Prepared(self._workspace.commit)
 
     def vary(self, index: int, task: Task) -> AsyncGenerator[Line | Ended]:
         return self._watch(index, partial(self._vary, index, task))
 
     async def _vary(self, index: int, task: Task, _: Output) -> Ended:
-        asked = aideator.variation.Task(
-            run_id=str(self._spec.run_id),
-            index=index,
-            prompt=task.prompt,
-            agent=task.agent,
-            model=task.model,
-            wire=task.wire or "",
-            temperature=task.temperature,
-            command=task.command,
-            mcp=task.mcp,
-            timeout_s=task.timeout_s,
-        )
+        asked = asked_of(self._spec.run_id, index, task)
         access = None if self._gateway is None else self._gateway.access(index)
         mounts = await self._mounts(asked)
         container = self._containers[index] = variation(self._containers["setup"], mounts, asked, access)
@@ -170,7 +160,7 @@ class DaggerSandbox:
                 with anyio.move_on_after(_RETIRE_S, shield=True):
                     await self._gateway.retire(index)
 
-    async def _mounts(self, task: aideator.variation.Task) -> Mounts:
+    async def _mounts(self, task: aideator.task.Task) -> Mounts:
         needs = {mount: self._packages(requirements) for mount, requirements in needs_of(task).items()}
         for directory in needs.values():
             await self._have(directory)
@@ -201,8 +191,7 @@ class DaggerSandbox:
 
     async def _export(self, made: dagger.File, path: str) -> None:
         try:
-            if (size := await made.size()) > PATCH_LIMIT:
-                raise PatchError(f"the patch has {size} bytes, more than the {PATCH_LIMIT} that are kept")
+            check_size(await made.size())
             await made.export(path)
         except dagger.ExecError as error:
             raise PatchError(message_of(error, said=error.stderr)) from error

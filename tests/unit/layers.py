@@ -16,6 +16,9 @@ SERVICE_MAY = (
 DAGGER = ("dagger", "aideator")
 DAGGER_FILES = "engine/dagger*.py"
 """The only files of the service that may import `DAGGER`."""
+ENGINE_FILES = "engine/*.py"
+WITHOUT_DAGGER = ("aideator.places", "aideator.task")
+"""What every engine of the service may import of the pipeline, for it imports no Dagger itself."""
 
 
 def violations(packages: dict[str, Path], layers: Sequence[str]) -> list[str]:
@@ -49,17 +52,23 @@ def _refusal(package: str, inside: Path, module: str, ours: set[str], layers: Se
     """Why this file may not import `module`; empty if it may."""
     top = module.partition(".")[0]
     if package == "service" and top in DAGGER and not fnmatch(str(inside), DAGGER_FILES):
-        return f"only service/{DAGGER_FILES} knows Dagger"
+        is_free = fnmatch(str(inside), ENGINE_FILES) and _is_one_of(module, WITHOUT_DAGGER)
+        return "" if is_free else f"only service/{DAGGER_FILES} knows Dagger"
     if package == "agent_image" and top == "dagger":
         return "what runs in a container knows no Dagger"
     if top not in ours:
         return ""
     if top != package:
-        allowed = package == "service" and any(f"{module}.".startswith(f"{name}.") for name in SERVICE_MAY)
+        allowed = package == "service" and _is_one_of(module, SERVICE_MAY)
         return "" if allowed else f"{package} may not import it"
     if package != "service":
         return ""
     return _upward(_layer(inside), [*module.split("."), ""][1], layers)
+
+
+def _is_one_of(module: str, names: Sequence[str]) -> bool:
+    """Whether a module is among these, or something of one of them."""
+    return any(f"{module}.".startswith(f"{name}.") for name in names)
 
 
 def _upward(source: str, target: str, layers: Sequence[str]) -> str:

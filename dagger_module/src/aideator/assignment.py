@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
-from aideator.variation import AGENTS, SCRIPTED
+from aideator.task import AGENTS, SCRIPTED
 
 _MODELS = {
     "builtin": SCRIPTED,

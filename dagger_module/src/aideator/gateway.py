@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import dagger
 
-from aideator.harness import AGENT_MOUNT, MOUNT, PYTHON_IMAGE, command, mounted
+from aideator.harness import PYTHON_IMAGE, command, mounted
+from aideator.places import AGENT_MOUNT, MOUNT
 
 HOST = "gateway"
 PORT = 8080

@@ -10,17 +10,11 @@ from pathlib import Path
 
 import dagger
 
-MOUNT = "/opt/aideator"
-AGENT_MOUNT = "/opt/aideator-agent"
-"""What the agent, or the gateway, needs besides the harness."""
-MCP_MOUNT = "/opt/aideator-mcp"
-"""What it takes to talk to MCP servers."""
+from aideator.places import AGENT_MOUNT, MCP_MOUNT, MOUNT, RESULT
+
 PYTHON_IMAGE = "python:3.11-slim"
 EXCLUDE = ["**/__pycache__", "**/*.pyc"]
 """What is left out of `agent_image` wherever it is uploaded, so that both doors make the same directory."""
-
-RESULT = "/run/aideator/result.json"
-"""Where the harness writes `{outcome, exit, seconds}`; no file means that it crashed."""
 
 _BUNDLE = Path(__file__).with_name("bundle.py")
 _LIBRARIES = ":".join(f"{mount}/lib" for mount in (MOUNT, AGENT_MOUNT, MCP_MOUNT))

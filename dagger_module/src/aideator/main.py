@@ -33,7 +33,7 @@ from aideator.providers import (
     read_key,
 )
 from aideator.run import Run
-from aideator.variation import Task
+from aideator.task import Task
 
 DEFAULT_REPO = "https://github.com/octocat/Hello-World"
 DEFAULT_PROMPT = "Analyze this repository and describe what it does"

@@ -9,7 +9,7 @@ import dagger
 
 from aideator.assignment import Assignment
 from aideator.reason import reason_of
-from aideator.variation import SCRIPTED
+from aideator.task import SCRIPTED
 
 ANTHROPIC_URL = "https://api.anthropic.com"
 OPENAI_URL = "https://api.openai.com/v1"

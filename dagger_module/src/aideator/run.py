@@ -11,11 +11,13 @@ import anyio
 import dagger
 from dagger import Doc, dag, field, function, object_type
 
-from aideator.harness import MOUNT, packages
+from aideator.harness import packages
 from aideator.patch import patch
+from aideator.places import MOUNT
 from aideator.reason import exit_and_reason, last_line, reason_of
 from aideator.report import Report, Row, markdown
-from aideator.variation import Access, Task, needs_of, result, tree, variation
+from aideator.task import Task, needs_of
+from aideator.variation import Access, result, tree, variation
 
 GRACE_S = 30.0
 """Seconds after its deadline in which a harness has to end; it takes one, unless its agent has stopped it."""

@@ -8,12 +8,10 @@ import hashlib
 
 import dagger
 
-from aideator.harness import MOUNT, PYTHON_IMAGE, run_harness
-
-WORKDIR = "/workspace"
+from aideator.harness import PYTHON_IMAGE, run_harness
+from aideator.places import CACHE, MOUNT, WORKDIR
 
 _ROOT = "0:0"  # an image without /etc/passwd knows no name, and no group of a number
-_CACHE = "/var/cache/aideator"
 # Where the package manager fails, so does the step: a layer without git must not be kept for good.
 _INSTALL_GIT = """
 set -e
@@ -73,11 +71,11 @@ def workspace(
     ready = with_git(client, image).without_directory(WORKDIR).with_directory(WORKDIR, base).with_workdir(WORKDIR)
     if not setup:
         return ready
-    cached = ready.with_mounted_cache(_CACHE, setup_cache(client, repository, setup))
-    cached = cached.with_env_variable("XDG_CACHE_HOME", _CACHE)
+    cached = ready.with_mounted_cache(CACHE, setup_cache(client, repository, setup))
+    cached = cached.with_env_variable("XDG_CACHE_HOME", CACHE)
     args = [f"--timeout={setup_timeout_s:g}", *(f"--setup={command}" for command in setup)]
     done = run_harness(cached, {MOUNT: harness}, args)
-    return done.without_env_variable("XDG_CACHE_HOME").without_mount(_CACHE)
+    return done.without_env_variable("XDG_CACHE_HOME").without_mount(CACHE)
 
 
 def setup_cache(client: dagger.Client, repository: str, setup: list[str]) -> dagger.CacheVolume:
