@@ -10,13 +10,15 @@ from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
+from msgspec import structs
 
 from agent_image.agents import agent_name, model_name, run_agent
 from agent_image.emitter import Emitter, StdoutClosedError
 from agent_image.events import EXIT_STATUS, Finished, Outcome, Started
+from agent_image.forward import forward, is_forwarded
 from agent_image.gateway.totals import Totals
 from agent_image.output import Budget, Limits
-from agent_image.processes import Processes, adopt_orphans
+from agent_image.processes import Processes, adopt_orphans, keep_to_ourselves
 from agent_image.result import LONGEST_REASON, Ended, write_result
 from agent_image.shell import Shell, commands_environment
 from agent_image.spent import spent
@@ -44,8 +46,12 @@ class Harness:
         self._cancel: Callable[[], object] | None = None
 
     def guard(self) -> None:
-        """Adopt orphans, take SIGTERM and SIGINT for an end, and set the alarm. In the main thread only."""
+        """Adopt orphans, be none to look into, take SIGTERM and SIGINT for an end, and set the alarm.
+
+        In the main thread only.
+        """
         adopt_orphans()
+        keep_to_ourselves()
         signal.signal(signal.SIGALRM, self._force)
         signal.signal(signal.SIGTERM, self._terminate)
         signal.signal(signal.SIGINT, self._terminate)
@@ -91,6 +97,8 @@ class Harness:
             budget=Budget(self._limits),
         )
         try:
+            if task.access is not None and is_forwarded(task.access):
+                task = structs.replace(task, access=await background.start(forward, task.access))
             return await run_agent(task, shell, self._emitter)
         finally:
             background.cancel_scope.cancel()

@@ -6,22 +6,34 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 import anyio
 from anyio.abc import TaskStatus
 
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
+_SOONER = 500
+"""What is added to the points, of 1000, by which the kernel chooses whom to kill when memory is short."""
 
 
 def adopt_orphans() -> None:
     """Make this process the parent of every descendant that loses its own, however it forked; on Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def keep_to_ourselves() -> None:
+    """Let no process of our own user trace this one, read its memory and variables, or open its files; on Linux only.
+
+    Root may still.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 class Child:
@@ -56,6 +68,30 @@ class Child:
         self.ended.set()
 
 
+class _Score:
+    """Whom the kernel kills when memory is short: rather what was started here than us, who can tell of it.
+
+    Children inherit the score. Ours cannot be opened any more once we keep to ourselves, so it is open from the start.
+    """
+
+    def __init__(self) -> None:
+        self._file: int | None = None
+        with suppress(OSError):
+            self._file = os.open(_PROC / "self/oom_score_adj", os.O_RDWR)
+
+    @contextmanager
+    def raised(self) -> Generator[None]:
+        if self._file is None:
+            yield
+            return
+        own = os.pread(self._file, 10, 0)
+        os.pwrite(self._file, b"%d" % min(int(own) + _SOONER, 1000), 0)
+        try:
+            yield
+        finally:
+            os.pwrite(self._file, own, 0)
+
+
 class Processes:
     """What was started here, and what that started.
 
@@ -64,6 +100,7 @@ class Processes:
 
     def __init__(self) -> None:
         self._running: dict[int, Child] = {}
+        self._score = _Score()
 
     def start(
         self,
@@ -77,16 +114,17 @@ class Processes:
         stdout, stdout_end = os.pipe()
         stderr, stderr_end = os.pipe()
         try:
-            process = subprocess.Popen(
-                command,
-                cwd=directory,
-                env=environment,
-                stdin=stdin,
-                stdout=stdout_end,
-                stderr=stderr_end,
-                start_new_session=True,
-                bufsize=0,
-            )
+            with self._score.raised():
+                process = subprocess.Popen(
+                    command,
+                    cwd=directory,
+                    env=environment,
+                    stdin=stdin,
+                    stdout=stdout_end,
+                    stderr=stderr_end,
+                    start_new_session=True,
+                    bufsize=0,
+                )
         except OSError:
             os.close(stdout)
             os.close(stderr)

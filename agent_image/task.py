@@ -30,6 +30,7 @@ class Access(msgspec.Struct, frozen=True):
     """Where models are, and what lets us in; the token is good for this variation alone."""
 
     url: str
+    """`http://…`, or `unix:///…` for a socket in the file system."""
     token: str
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Every failure that a caller may expect, and the one place where it becomes HTTP.
+"""Every failure that a caller may expect, with the HTTP status of those that a request may meet.
 
 ServiceError
 ├── ForbiddenError          403  host.unknown
@@ -10,19 +10,17 @@ EngineError                      what a run ends with, never an HTTP status
 ├── PrepareError                 the clone, the image or the setup failed: the run fails with this code
 ├── ModelError                   a model cannot be asked: model.unknown, llm.no_key; in a request, 422
 ├── PatchError                   the patch of one variation could not be made
+├── EngineUnavailableError       this machine cannot run what an engine needs; says what to do
 └── EngineLostError              the engine went away: the run is lost
 """
 
-from typing import Any, ClassVar
+import re
+from typing import ClassVar
 
-import structlog
-from litestar import Request, Response
-from litestar.exceptions import HTTPException, ValidationException
-from litestar.status_codes import HTTP_500_INTERNAL_SERVER_ERROR
+import msgspec
 
-logger: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-_PROBLEM = "application/problem+json"
+_WHERE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
+_NAMED = re.compile(r"field `(?P<name>[^`]*)`")
 
 
 class ServiceError(Exception):
@@ -64,6 +62,15 @@ class InvalidError(ServiceError):
         self.field = field
 
 
+def from_decoding(error: msgspec.ValidationError) -> InvalidError:
+    """Name the field: where the error is, or for an unknown or a missing one, what it is about."""
+    match = _WHERE.fullmatch(str(error))
+    assert match is not None, "the pattern takes anything"
+    named = _NAMED.search(match["what"])
+    path = [part for part in (match["path"], named["name"] if named else None) if part]
+    return InvalidError("request.invalid", ".".join(path) or "body", match["what"])
+
+
 class UnavailableError(ServiceError):
     status = 503
     headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
@@ -90,44 +97,15 @@ class PatchError(EngineError):
         super().__init__("patch.failed", message)
 
 
+class EngineUnavailableError(EngineError):
+    def __init__(self, message: str) -> None:
+        super().__init__("engine.unavailable", message)
+
+
 class EngineLostError(EngineError):
     def __init__(self, message: str) -> None:
         super().__init__("engine.lost", message)
 
 
-def problem(status: int, code: str, detail: str, **extra: Any) -> Response[dict[str, Any]]:
-    """An error as RFC 9457 describes it; `code` is our addition, and stable."""
-    body = {"type": "about:blank", "status": status, "code": code, "detail": detail, **extra}
-    return Response(body, status_code=status, media_type=_PROBLEM)
-
-
-def from_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[dict[str, Any]]:
-    extra = {name: getattr(error, name) for name in ("field", "state") if getattr(error, name, "")}
-    response = problem(error.status, error.code, str(error), **extra)
-    response.headers.update(error.headers)
-    return response
-
-
-def from_validation(_: Request[Any, Any, Any], error: ValidationException) -> Response[dict[str, Any]]:
-    """What Litestar could not decode; it says 400, which here is kept for what is not JSON at all."""
-    errors: list[dict[str, str]] = [
-        {"field": str(each.get("key", "")), "message": str(each.get("message", ""))}
-        for each in (error.extra if isinstance(error.extra, list) else [])
-    ]
-    detail = "; ".join(f"{each['field']}: {each['message']}".lstrip(": ") for each in errors) or error.detail
-    return problem(422, "request.invalid", detail, errors=errors, field=errors[0]["field"] if errors else "")
-
-
-def from_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
-    if error.status_code == HTTP_500_INTERNAL_SERVER_ERROR:
-        return from_bug(request, error)
-    codes = {404: "route.not_found", 405: "method.not_allowed", 413: "body.too_large", 415: "body.media_type"}
-    response = problem(error.status_code, codes.get(error.status_code, "request.malformed"), error.detail)
-    response.headers.update(error.headers or {})
-    return response
-
-
-def from_bug(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
-    """Anything unforeseen: logged whole here, and told to nobody else."""
-    logger.error("request crashed", method=request.method, path=request.url.path, exc_info=error)
-    return problem(500, "internal", "something went wrong here; the log has it")
+class ServeError(Exception):
+    """The service cannot be served, or no longer; the message says why."""

@@ -69,6 +69,7 @@ class SandboxSpec(Struct, frozen=True, kw_only=True):
     ref: str
     setup: list[str]
     image: str
+    """Empty for an engine without `foreign_images`."""
     clone_timeout_s: float
     setup_timeout_s: float
     models: Models | None = None
@@ -153,13 +154,17 @@ class Capabilities(Struct, frozen=True, kw_only=True):
 
     name: str
     foreign_images: bool
-    """Runs any image, not only this machine's system."""
+    """Runs any image, not only this machine's system; where it is false, a request that names one is refused."""
     patch_after_cancel: bool
     """Gives a stopped agent time to leave a patch."""
     refuses_git_redirects: bool
     """A repository's server cannot send the clone elsewhere."""
     leaves_out_submodules: bool
     """What a repository names as its submodules is not fetched, wherever that may be."""
+    setup_network: bool
+    """Setup commands reach the network."""
+    agent_network: bool
+    """Agents, and what they run, reach the network; models they reach in any case."""
 
 
 class Health(Struct, frozen=True):

@@ -8,8 +8,9 @@ import anyio
 import dagger
 
 from service.engine import Capabilities, Health, SandboxSpec
+from service.engine.dagger_place import RUNNER_HOST
 from service.engine.dagger_sandbox import DaggerSandbox
-from service.engine.dagger_session import RUNNER_HOST, open_session
+from service.engine.dagger_session import open_session
 from service.errors import EngineError, EngineLostError
 
 _HEALTH_S = 30.0
@@ -25,6 +26,8 @@ class DaggerEngine:
         patch_after_cancel=False,
         refuses_git_redirects=False,
         leaves_out_submodules=False,
+        setup_network=True,
+        agent_network=True,
     )
 
     def __init__(self, environ: Mapping[str, str]) -> None:

@@ -7,7 +7,6 @@ import os
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from subprocess import PIPE
 from typing import IO
 
@@ -25,13 +24,10 @@ from dagger.provisioning._progress import Progress
 from msgspec import Struct
 from rich.console import Console
 
+from service.engine.dagger_place import CLI_BIN
 from service.errors import EngineLostError
-from service.settings import read_env_file
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-RUNNER_HOST = "_EXPERIMENTAL_DAGGER_RUNNER_HOST"
-CLI_BIN = "_EXPERIMENTAL_DAGGER_CLI_BIN"
 
 _START_S = 300.0
 """Seconds for a session to be there; the first one may have to bring the engine's image."""
@@ -50,17 +46,6 @@ class Session(Struct, frozen=True):
 class _Parameters(Struct, frozen=True):
     port: int
     session_token: str
-
-
-def client_environ(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Return `environ` with what a client of the engine needs.
-
-    An engine that the environment names goes before the one that `make engine` noted in `folder/.engine/env`. A set and
-    dead `SSH_AUTH_SOCK` breaks every call, and nothing here uses one.
-    """
-    noted = {} if RUNNER_HOST in environ else read_env_file(folder / ".engine" / "env")
-    quiet = {"DO_NOT_TRACK": "1", "DAGGER_NO_UPDATE_CHECK": "1", "DAGGER_NO_NAG": "1"}
-    return {**environ, **quiet, **noted, "SSH_AUTH_SOCK": ""}
 
 
 @asynccontextmanager

@@ -9,25 +9,13 @@ from dagger import PortForward
 
 from aideator.workspace import with_git, workspace
 from service.engine import SandboxSpec
+from service.engine.clone import clone_error
 from service.engine.dagger_failure import message_of
 from service.engine.output import Output, unheard
 from service.errors import PrepareError
 
-_TIMED_OUT = 124
 _TUNNEL_S = 10
 _GRACE_S = 30
-
-_CLONE_CODES = (
-    ("clone.dns", ("no such host", "could not resolve host", "unable to look up", "name or service not known")),
-    ("clone.refused", ("connection refused", "connection reset", "unable to connect")),
-    ("clone.tls", ("certificate", "tls:", "ssl")),
-    ("clone.auth", ("authentication", "could not read username", "401", "403", "terminal prompts disabled")),
-    ("clone.ref", ("does not contain ref", "not our ref", "couldn't find remote ref", "unadvertised object")),
-    ("clone.not_found", ("not found", "404", "not exported", "does not appear to be a git repository")),
-    # Through a tunnel, which takes a connection before it knows whether anyone is at its other end.
-    ("clone.refused", ("could not read from remote repository", "empty reply from server")),
-    ("clone.timeout", ("timed out", "timeout", "deadline exceeded")),
-)
 
 
 class DaggerWorkspace:
@@ -113,23 +101,3 @@ class DaggerWorkspace:
         except dagger.QueryError as error:
             message = message_of(error)
             raise PrepareError("image.not_found" if "not found" in message else "image.failed", message) from error
-
-    def failed_setup(self, error: dagger.ExecError) -> PrepareError:
-        if error.exit_code == _TIMED_OUT:
-            return PrepareError(
-                "setup.timeout", f"the setup commands took longer than {self._spec.setup_timeout_s:g} s"
-            )
-        return PrepareError("setup.failed", "a setup command failed; the log of the run has what it printed")
-
-
-def clone_error(message: str, git_said: str) -> PrepareError:
-    """Which of our codes a failed clone is.
-
-    The engine says of git's end no more than its exit status; why, git itself said, in the engine's log. The first row
-    that fits decides; where the remote has not even a HEAD, it is empty.
-    """
-    said = f"{git_said} {message}".lower()
-    if 'does not contain ref "head"' in said:
-        return PrepareError("clone.empty", "the repository has no commit")
-    code = next((code for code, signs in _CLONE_CODES if any(sign in said for sign in signs)), "clone.failed")
-    return PrepareError(code, git_said.strip() or message)

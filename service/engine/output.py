@@ -11,9 +11,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from service.engine import Line, Producer
 from service.engine.dagger_telemetry import EXEC_SCOPE, STDERR, STDOUT, Chunk
-
-_MAX_LINE = 1 << 20
-"""Bytes without a newline after which what there is counts as a line: no more is kept in memory."""
+from service.engine.lines import LineSplitter
 
 _FIRST_CHUNK_S = 0.3
 _LAST_CHUNK_S = 5.0
@@ -38,8 +36,7 @@ class Output:
         self._git_said = ""
         self._git_spoke = anyio.Event()
         self._producer: Producer = producer
-        self._rest: dict[int, bytes] = {}
-        """Of each stream, the beginning of a line whose end has not come."""
+        self._splitters = {STDOUT: LineSplitter(), STDERR: LineSplitter()}
         self._begun = anyio.Event()
         self._ended = anyio.Event()
         self._send, self.lines = anyio.create_memory_object_stream[Line](1_000)
@@ -88,11 +85,10 @@ class Output:
                 self._git_spoke.set()
             return
         self._begun.set()
-        *lines, rest = (self._rest.get(chunk.stream, b"") + chunk.text.encode()).split(b"\n")
-        if rest and (chunk.eof or len(rest) > _MAX_LINE):
+        splitter = self._splitters[chunk.stream]
+        lines = splitter.feed(chunk.text.encode())
+        if chunk.eof and (rest := splitter.end()):
             lines.append(rest)
-            rest = b""
-        self._rest[chunk.stream] = rest
         if chunk.text and self._ended.is_set():
             self._ended = anyio.Event()  # what ended was an exec before this one
         now = datetime.now(UTC)

@@ -1,8 +1,8 @@
 import pytest
 
 from service.engine import Line
+from service.engine.clone import clone_error
 from service.engine.dagger_telemetry import EXEC_SCOPE, GIT_SCOPE, STDERR, STDOUT, Chunk
-from service.engine.dagger_workspace import clone_error
 from service.engine.output import Output
 
 

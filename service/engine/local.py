@@ -1,0 +1,132 @@
+"""Runs on this machine, each agent in a sandbox of bubblewrap's: no daemon, no image."""
+
+import hashlib
+import math
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup
+from msgspec import Struct
+
+from service.engine import Capabilities, Health, SandboxSpec
+from service.engine.local_confinement import Limits
+from service.engine.local_harness import LocalHarness
+from service.engine.local_host import Host
+from service.engine.local_leftovers import run_folder, sweep
+from service.engine.local_probe import find_host
+from service.engine.local_programs import Programs
+from service.engine.local_repository import Repository
+from service.engine.local_sandbox import LocalSandbox
+from service.engine.local_workspace import LocalWorkspace, Turns
+from service.errors import EngineError, EngineUnavailableError
+
+_FRESH_S = 10.0
+
+Network = Literal["setup", "all", "none"]
+"""Who reaches the network: setup commands alone, agents too, or nobody. Models are reached in any case."""
+
+
+class LocalOptions(Struct, frozen=True, kw_only=True):
+    """What an operator may choose; each limit is one sandbox's."""
+
+    home: Path
+    """Where repositories and workspaces are kept; on a file system of this machine's own."""
+    tools: tuple[Path, ...] = ()
+    """Folders besides the system's that sandboxes may read."""
+    network: Network = "setup"
+    memory_bytes: int = 4 << 30
+    processes: int = 1024
+    cpus: float = 0
+    """0: no limit."""
+    disk_bytes: int = 10 << 30
+
+
+class LocalEngine:
+    """With `overlay` False, trees are copies even where they need not be."""
+
+    def __init__(self, options: LocalOptions, *, overlay: bool = True) -> None:
+        self._options = options
+        self._overlay = overlay
+        self._turns: Turns = Turns()
+        self._programs = Programs(options.home / "agents", options.tools)
+        self._limits = Limits(
+            memory_bytes=options.memory_bytes,
+            processes=options.processes,
+            cpus=options.cpus,
+            file_bytes=options.disk_bytes,
+        )
+        self._host: Host | None = None
+        self._looked_at = -math.inf
+        self.capabilities = Capabilities(
+            name="local",
+            foreign_images=False,
+            patch_after_cancel=False,
+            refuses_git_redirects=True,
+            leaves_out_submodules=True,
+            setup_network=options.network != "none",
+            agent_network=options.network == "all",
+        )
+
+    async def health(self) -> Health:
+        """Look at this machine again, unless that was done within ten seconds."""
+        try:
+            host = await self._look()
+        except EngineUnavailableError as error:
+            return Health(ok=False, detail=str(error))
+        limits = f"cgroups ({host.cgroups.version})" if host.cgroups else "resource limits alone"
+        detail = f"bubblewrap {host.version} on this machine; trees by {host.means}; bounded by {limits}"
+        return Health(ok=True, detail=detail)
+
+    @asynccontextmanager
+    async def open(self, spec: SandboxSpec) -> AsyncGenerator[LocalSandbox]:
+        host = self._host or await self._look()
+        failure: EngineError | None = None
+        repository = self._repository(host, spec)
+        async with self._folder(host, spec) as folder, repository.held(), anyio.create_task_group() as tasks:
+            try:
+                yield self._sandbox(spec, host, folder, repository, tasks)
+            except EngineError as error:  # the task group would wrap it
+                failure = error
+            finally:
+                tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    @asynccontextmanager
+    async def _folder(self, host: Host, spec: SandboxSpec) -> AsyncGenerator[Path]:
+        await to_thread.run_sync(sweep, self._options.home, host)
+        folder = run_folder(self._options.home, str(spec.run_id))
+        try:
+            yield folder.__enter__()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(folder.__exit__, None, None, None)
+
+    def _repository(self, host: Host, spec: SandboxSpec) -> Repository:
+        name = hashlib.sha256(str(spec.repo_url).encode()).hexdigest()[:32]
+        return Repository(host, self._options.home / "repositories" / name, spec.repo_url, limits=self._limits)
+
+    def _sandbox(
+        self, spec: SandboxSpec, host: Host, folder: Path, repository: Repository, tasks: TaskGroup
+    ) -> LocalSandbox:
+        return LocalSandbox(
+            spec,
+            folder,
+            host=host,
+            programs=self._programs,
+            workspace=LocalWorkspace(host, repository, spec, folder, self._turns),
+            harness=LocalHarness(host, self._programs, self._limits, tasks),
+            limits=self._limits,
+            setup_network=self.capabilities.setup_network,
+            agent_network=self.capabilities.agent_network,
+        )
+
+    async def _look(self) -> Host:
+        if self._host is None or anyio.current_time() - self._looked_at > _FRESH_S:
+            self._host = await find_host(self._options.home, overlay=self._overlay)
+            self._looked_at = anyio.current_time()
+        return self._host

@@ -1,0 +1,134 @@
+"""What a sandbox may see and use, and how the launcher is told."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from service.engine.local_cgroup import Group
+from service.engine.local_host import Host
+from service.engine.local_launch import TREE
+from service.engine.local_system import ACCOUNTS, HOME, SYSTEM_ENVIRON, system
+
+WORKSPACE = "/workspace"
+
+
+class Bind(Struct, frozen=True):
+    """A file or a folder of this machine, shown at `target`."""
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+class Overlay(Struct, frozen=True):
+    """Layers that look like one folder: those of `lower`, topmost first, and `upper`, which takes what is written."""
+
+    lower: tuple[Path, ...]
+    upper: Path
+    work: Path
+    """An empty folder beside `upper`."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What a sandbox may use; 0 is no limit."""
+
+    memory_bytes: int = 0
+    processes: int = 0
+    cpus: float = 0
+    file_bytes: int = 0
+    """The size of any one file."""
+
+
+class Confinement(Struct, frozen=True, kw_only=True):
+    binds: tuple[Bind, ...] = ()
+    tree: Path | Overlay | None = None
+    """Has `workspace` and `home`, which the sandbox gets to write."""
+    workspace: str = WORKSPACE
+    """Where that part of the tree is shown."""
+    workdir: str = "/"
+    environ: dict[str, str] = {}
+    """Besides `SYSTEM_ENVIRON`; nothing is inherited."""
+    network: bool = False
+    """Whether this machine's network is there, its loopback included; else there is an empty loopback alone."""
+    limits: Limits = Limits()
+    name: str = "sandbox"
+    """For people who look at the machine's control groups."""
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What the launcher is told."""
+
+    bwrap: str
+    command: Sequence[str]
+    info: int
+    """The descriptor on which bubblewrap tells the sandbox's first process."""
+    before: list[str]
+    after: list[str]
+    binds: list[tuple[str, str, bool]]
+    overlay: dict[str, list[str]] | None
+    user: int | None
+    groups: list[str]
+    limits: dict[str, int]
+    room_for: int | None
+    """How many processes may run besides those that do, where no group counts them."""
+
+
+def plan_of(host: Host, command: Sequence[str], what: Confinement, group: Group | None, info: int) -> Plan:
+    """Return what the launcher is told, so that `command` runs in such a sandbox, in `group`."""
+    limits = {"FSIZE": what.limits.file_bytes}
+    if group is None:
+        limits["DATA"] = what.limits.memory_bytes
+    overlay = what.tree if isinstance(what.tree, Overlay) else None
+    return Plan(
+        bwrap=host.bwrap,
+        command=command,
+        info=info,
+        before=[*_namespaces(what, info), *system(), *_overlaid(what)],
+        after=["--remount-ro", "/", "--chdir", what.workdir, *_environ(what)],
+        binds=[(str(each.source), each.target, each.writable) for each in (*_accounts(), *_tree(what), *what.binds)],
+        overlay=overlay and _layers(overlay),
+        user=host.user,
+        groups=[str(path) for path in group.procs] if group else [],
+        limits={name: most for name, most in limits.items() if most},
+        room_for=what.limits.processes or None if group is None else None,
+    )
+
+
+def _namespaces(what: Confinement, info: int) -> list[str]:
+    """Those of its own, and that they end with us."""
+    kinds = ["user", "ipc", "pid", "uts", "cgroup", *([] if what.network else ["net"])]
+    alone = ["--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    who = ["--uid", "1000", "--gid", "1000", "--hostname", "sandbox"]
+    return [*(f"--unshare-{kind}" for kind in kinds), *alone, *who, "--info-fd", str(info)]
+
+
+def _accounts() -> list[Bind]:
+    return [Bind(source, target) for target, source in ACCOUNTS.items()]
+
+
+def _tree(what: Confinement) -> list[Bind]:
+    if not isinstance(what.tree, Path):
+        return []
+    places = {"workspace": what.workspace, "home": HOME}
+    return [Bind(what.tree / name, place, writable=True) for name, place in places.items()]
+
+
+def _overlaid(what: Confinement) -> list[str]:
+    """The same for one that the launcher mounts where it is."""
+    if not isinstance(what.tree, Overlay):
+        return []
+    return ["--bind", f"{TREE}/workspace", what.workspace, "--bind", f"{TREE}/home", HOME]
+
+
+def _layers(overlay: Overlay) -> dict[str, list[str]]:
+    return {
+        "lowerdir": [str(each) for each in overlay.lower],
+        "upperdir": [str(overlay.upper)],
+        "workdir": [str(overlay.work)],
+    }
+
+
+def _environ(what: Confinement) -> list[str]:
+    environ = SYSTEM_ENVIRON | what.environ
+    return [part for name, value in environ.items() for part in ("--setenv", name, value)]

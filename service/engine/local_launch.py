@@ -1,0 +1,161 @@
+"""Start bubblewrap in the right place: a program of its own, which knows the standard library alone.
+
+Reads a plan from stdin, joins control groups, and where it is root makes a mount namespace of its own, in which it
+gathers what the sandbox will show, and becomes a user who owns nothing else. Those mounts are nobody else's, and gone
+with the last process that sees them, however that ends. The plan is not in the command line, which others can read.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+STAGE = "/mnt"
+"""Where root gathers it, in a mount namespace of the sandbox's own."""
+TREE = f"{STAGE}/tree"
+"""Where an overlay is."""
+
+_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
+_CLONE_NEWNS = 0x20000
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+Binds = Sequence[tuple[str, str, bool]]
+"""Of each: what is shown, where, and whether it can be written."""
+
+
+def main() -> None:
+    """Become bubblewrap, as the plan on stdin says: its fields are those of `Plan` in `local_confinement.py`."""
+    plan = json.load(sys.stdin.buffer)
+    _close_all_but(plan["info"])
+    for group in plan["groups"]:
+        Path(group).write_text(str(os.getpid()))
+    binds = plan["binds"]
+    if plan["user"] is not None:
+        binds = _stage(binds, plan["overlay"])
+        _become(plan["user"])
+    _limit(plan["limits"], plan["room_for"])
+    shown = [part for source, target, writable in binds for part in (_bind(writable=writable), source, target)]
+    arguments = _in_memory([*plan["before"], *shown, *plan["after"]])
+    hand_over = _hand_over(plan["info"], arguments)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and would have all others do so
+        signal.signal(number, signal.SIG_DFL)
+    line = [plan["bwrap"], "--args", str(arguments), "--", *hand_over, *plan["command"]]
+    os.execve(plan["bwrap"], line, {})  # noqa: S606 -- empty, for a sandbox's first process shows its own environment
+
+
+def _close_all_but(kept: int) -> None:
+    """An event loop may have left us more descriptors than it meant to."""
+    os.closerange(3, kept)
+    os.closerange(kept + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def _hand_over(info: int, arguments: int) -> list[str]:
+    """Begin a command line with what takes stdout and stderr past bubblewrap, which gets others.
+
+    The sandbox's first process is bubblewrap's own, keeps its descriptors below 3, and is within the agent's reach:
+    what is written to those would pass for the harness's.
+    """
+    out, errors = [each for each in range(3, 10) if each not in {info, arguments}][
+        :2
+    ]  # a shell knows those of one digit
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    os.dup2(1, out)
+    os.dup2(2, errors)
+    os.dup2(0, 1)
+    os.dup2(info, 2)  # its complaints are for us
+    return ["/bin/sh", "-c", f'exec "$@" >&{out} 2>&{errors} {out}>&- {errors}>&-', "sh"]
+
+
+def _bind(*, writable: bool) -> str:
+    return "--bind" if writable else "--ro-bind"
+
+
+def _stage(binds: Binds, overlay: Mapping[str, Sequence[str]] | None) -> Binds:
+    """Mount everything below one folder that any user may enter, wherever it is; return the binds from there."""
+    if _LIBC.unshare(_CLONE_NEWNS):
+        _fail("a mount namespace of its own")
+    _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
+    # Opened before the folder is covered: they may lie below it. The names of descriptors are short, and plain.
+    sources = [_open(source) for source, _, _ in binds]
+    layers = {name: [_open(path) for path in paths] for name, paths in (overlay or {}).items()}
+    _mount("tmpfs", STAGE, "tmpfs", 0, "mode=755")
+    if layers:
+        Path(TREE).mkdir()
+        options = ",".join(f"{name}={':'.join(_path(each) for each in paths)}" for name, paths in layers.items())
+        _mount("overlay", TREE, "overlay", 0, f"{options},redirect_dir=on,index=off,metacopy=off")
+    staged: list[tuple[str, str, bool]] = []
+    for number, (source, (_, target, writable)) in enumerate(zip(sources, binds, strict=True)):
+        place = Path(STAGE, str(number))
+        _ = place.mkdir() if Path(_path(source)).is_dir() else place.touch()
+        _mount(_path(source), str(place), "", _MS_BIND | _MS_REC)
+        staged.append((str(place), target, writable))
+    return staged
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_PATH)
+
+
+def _path(descriptor: int) -> str:
+    return f"/proc/self/fd/{descriptor}"
+
+
+def _become(user: int) -> None:
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+
+
+def _limit(limits: Mapping[str, int], room_for: int | None) -> None:
+    for name, most in {**limits, "CORE": 0}.items():
+        _set_limit(name, most)
+    if room_for is not None:  # counted over all that this user runs, so what runs already comes on top
+        _set_limit("NPROC", _threads_of(os.getuid()) + room_for)
+
+
+def _set_limit(name: str, most: int) -> None:
+    kind: int = getattr(resource, f"RLIMIT_{name}")
+    hard = resource.getrlimit(kind)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (most, most))
+
+
+def _threads_of(user: int) -> int:
+    count = 0
+    for process in os.scandir("/proc"):
+        try:
+            if process.name.isdigit() and process.stat().st_uid == user:
+                count += len(os.listdir(f"{process.path}/task"))  # noqa: PTH208 -- this one is fast
+        except OSError:  # it is gone
+            continue
+    return count
+
+
+def _in_memory(arguments: Sequence[str]) -> int:
+    """A file of no name that has these, each with a NUL behind it."""
+    file = os.memfd_create("arguments", 0)
+    os.write(file, b"".join(os.fsencode(each) + b"\0" for each in arguments))
+    os.lseek(file, 0, os.SEEK_SET)
+    return file
+
+
+def _mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    names = [each.encode() for each in (source, target, kind)]
+    if _LIBC.mount(*names, ctypes.c_ulong(flags), options.encode()):
+        _fail(f"{kind or 'bind'} at {target}")
+
+
+def _fail(what: str) -> None:
+    error = ctypes.get_errno()
+    raise OSError(error, f"{os.strerror(error)}: {what}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except OSError as problem:
+        sys.exit(f"the sandbox cannot be made: {problem.strerror}: {problem.filename or ''}".rstrip(": "))

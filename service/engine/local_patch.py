@@ -1,0 +1,55 @@
+"""A patch made on this machine, in a sandbox, by the commands that make it everywhere."""
+
+from pathlib import Path
+
+import anyio
+
+from aideator import places
+from service.engine.failures import check_size
+from service.engine.local_confine import run_confined
+from service.engine.local_confinement import Bind, Confinement, Limits
+from service.engine.local_host import Host
+from service.engine.local_trees import Tree
+from service.errors import EngineError, PatchError
+
+_PATCH_S = 300.0
+_SCRIPT = Path(places.__file__).with_name("make_patch.sh")
+
+
+async def make_patch(
+    host: Host, *, base: Path, tree: Tree, objects: tuple[Bind, ...], folder: Path, limits: Limits
+) -> bytes:
+    """The difference between `base`, a checkout with a pristine `.git`, and `tree`; works in `folder`, which is made.
+
+    Raises:
+        PatchError: it cannot be made.
+
+    """
+    await anyio.Path(folder).mkdir()
+    git, made = folder / "git", folder / "patch"
+    # A copy, for adding files writes to it.
+    await anyio.run_process(["cp", "--archive", str(base / "workspace" / ".git"), str(git)])
+    made.touch()
+    host.give(made)
+    what = Confinement(
+        name=folder.name,
+        binds=(
+            Bind(base / "workspace", "/base"),
+            Bind(git, "/base/.git", writable=True),
+            Bind(made, "/patch", writable=True),
+            *objects,
+        ),
+        tree=tree.shown,
+        workspace="/tree",
+        limits=limits,
+    )
+    try:
+        done = await run_confined(host, ["sh", "-c", await anyio.Path(_SCRIPT).read_text()], what, limit_s=_PATCH_S)
+    except TimeoutError as error:
+        raise PatchError(f"it was not made within {_PATCH_S:.0f} s") from error
+    except EngineError as error:
+        raise PatchError(str(error)) from error
+    if done.status:
+        raise PatchError(done.stderr.decode(errors="replace").strip().rpartition("\n")[2] or "it cannot be made")
+    check_size(made.stat().st_size)
+    return await anyio.Path(made).read_bytes()

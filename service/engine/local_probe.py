@@ -1,0 +1,119 @@
+"""Find out whether this machine can run sandboxes, and by what means, by trying."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import anyio
+from anyio import to_thread
+from msgspec import structs
+
+from service.engine.local_cgroup import Cgroups
+from service.engine.local_confine import run_confined
+from service.engine.local_confinement import Confinement, Overlay
+from service.engine.local_host import Host, Means
+from service.errors import EngineError, EngineUnavailableError
+
+_SANDBOX_USER = 65_530
+"""As root, whom sandboxes run as: a number that distributions leave alone, and that owns nothing."""
+_LEAST_BWRAP = (0, 8)  # --disable-userns
+_LEAST_GIT = (2, 37)  # http.curloptResolve
+_TRY_S = 20.0
+
+
+async def find_host(home: Path, *, overlay: bool = True) -> Host:
+    """Look at this machine; `home` is where workspaces will be. With `overlay` False they are copies.
+
+    Raises:
+        EngineUnavailableError: sandboxes cannot be had here; the message says what to install or to change.
+
+    """
+    bwrap, version = _tool("bwrap", "bubblewrap", _LEAST_BWRAP)
+    _tool("git", "git", _LEAST_GIT)
+    try:
+        await anyio.Path(home).mkdir(mode=0o711, parents=True, exist_ok=True)
+        means = await to_thread.run_sync(_copying, home)
+    except OSError as error:
+        raise EngineUnavailableError(f"{home} cannot be used: {error.strerror}; LOCAL_HOME names another") from error
+    host = Host(
+        bwrap=bwrap,
+        version=version,
+        user=_SANDBOX_USER if os.geteuid() == 0 else None,
+        means=means,
+        cgroups=await to_thread.run_sync(Cgroups.find),
+    )
+    await _try(host, Confinement())
+    if host.user is None or not overlay:
+        return host
+    with TemporaryDirectory(dir=home) as folder:
+        places = [host.make(Path(folder, name)) for name in ("lower", "upper", "work")]
+        for name in ("workspace", "home"):
+            host.make(places[0] / name)
+        try:
+            await _try(host, Confinement(tree=Overlay(lower=(places[0],), upper=places[1], work=places[2])))
+        except EngineUnavailableError:
+            return host
+    return structs.replace(host, means="overlay")
+
+
+def _tool(program: str, package: str, least: tuple[int, ...]) -> tuple[str, str]:
+    """Where a program is, and its version, or a sentence that says how to have it."""
+    path = shutil.which(program)
+    if path is None:
+        raise EngineUnavailableError(f"{package} is not installed: {_how_to_install(package)}")
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"\d+(\.\d+)+", said)
+    if version is None or tuple(int(part) for part in version[0].split(".")[:2]) < least:
+        wanted = ".".join(str(part) for part in least)
+        raise EngineUnavailableError(f"{path} is {said.strip() or 'of no version'}; {wanted} or newer is needed")
+    return path, version[0]
+
+
+def _how_to_install(package: str) -> str:
+    managers = {"apt-get": "apt-get install -y", "dnf": "dnf install -y", "apk": "apk add", "pacman": "pacman -S"}
+    line = next((line for program, line in managers.items() if shutil.which(program)), "install")
+    return f"`{line} {package}`, as root"
+
+
+def _copying(home: Path) -> Means:
+    """Whether files below `home` can share their blocks."""
+    with TemporaryDirectory(dir=home) as folder:
+        source = Path(folder, "source")
+        source.write_bytes(b"x" * 4096)
+        copy = ["cp", "--reflink=always", str(source), f"{source}.copy"]
+        return "copy" if subprocess.run(copy, capture_output=True, check=False).returncode else "reflink"
+
+
+async def _try(host: Host, what: Confinement) -> None:
+    try:
+        done = await run_confined(host, ["true"], what, limit_s=_TRY_S)
+    except (EngineError, TimeoutError) as error:
+        raise EngineUnavailableError(_why_not(str(error) or "it takes too long")) from error
+    if done.status:
+        raise EngineUnavailableError(_why_not(done.stderr.decode(errors="replace").strip()))
+
+
+def _why_not(said: str) -> str:
+    """What people can do about a sandbox that does not start."""
+    switches = {
+        "/proc/sys/kernel/unprivileged_userns_clone": ("0", "sysctl -w kernel.unprivileged_userns_clone=1"),
+        "/proc/sys/user/max_user_namespaces": ("0", "sysctl -w user.max_user_namespaces=10000"),
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": (
+            "1",
+            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        ),
+    }
+    for path, (off, remedy) in switches.items():
+        if _read(path) == off:
+            return f"this machine refuses user namespaces: `{remedy}`, as root ({said})"
+    return f"no sandbox starts here: {said}; inside a container, that one must be allowed user namespaces and mounts"
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,92 @@
+"""The programs that a sandbox has beside the system's: the harness and its Python, agents', and the operator's tools.
+
+The harness runs on the Python that runs this, from the packages that are installed beside it.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+import anyio
+
+import aideator.task
+from agent_image import events
+from aideator.places import AGENT_MOUNT, MOUNT
+from aideator.task import needs_of
+from service.engine.local_confinement import Bind
+from service.engine.local_system import HOME, PATH
+from service.errors import EngineError
+
+_AGENT_IMAGE = Path(events.__file__).parent
+_PREFIX = Path(sys.base_prefix).resolve()
+_PYTHON = Path(sys.executable).resolve()
+_PACKAGES = [Path(path) for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
+"""Where what is installed is, in the order in which it is looked for."""
+
+
+class Programs:
+    """Agents' own are kept below `home`; `tools` are shown where they are, and their `bin` folders are in `path`."""
+
+    def __init__(self, home: Path, tools: Sequence[Path]) -> None:
+        self._home = home
+        self._turn = anyio.Lock()
+        shown = {str(path): path for path in (*tools, *_outside_the_system())}
+        installed = [path for path in _PACKAGES if path.is_dir()]
+        packages = {f"{MOUNT}/packages/{number}": path for number, path in enumerate(installed)}
+        places = {f"{MOUNT}/site/agent_image": _AGENT_IMAGE, **packages, **shown}
+        self.binds = tuple(Bind(source, target) for target, source in places.items())
+        bins = [f"{path}/bin" for path in shown.values() if (path / "bin").is_dir()]
+        self.path = ":".join([f"{HOME}/.local/bin", *bins, PATH])
+        self._boot = _boot([f"{MOUNT}/site"], [*packages, f"{AGENT_MOUNT}/site"])
+
+    def harness(self, arguments: Sequence[str]) -> list[str]:
+        """The command line of the harness. Neither the system's packages nor the repository's folders replace it."""
+        return [str(_PYTHON), "-I", "-S", "-c", self._boot, *arguments]
+
+    async def agent(self, task: aideator.task.Task, scratch: Path) -> tuple[Bind, ...]:
+        """What the agent of `task` needs besides, installed by way of `scratch` where it is not there yet.
+
+        Raises:
+            EngineError: it cannot be installed.
+
+        """
+        if task.agent == "builtin" or AGENT_MOUNT not in needs_of(task):
+            return ()  # what our own agent needs is what the service needs
+        async with self._turn:
+            return (Bind(await self._installed(_AGENT_IMAGE / needs_of(task)[AGENT_MOUNT], scratch), AGENT_MOUNT),)
+
+    async def _installed(self, requirements: Path, scratch: Path) -> Path:
+        content = await anyio.Path(requirements).read_bytes()
+        place = self._home / f"{requirements.stem}-{hashlib.sha256(content).hexdigest()[:16]}"
+        if place.exists():
+            return place
+        new = scratch / f"{requirements.stem}-{uuid4().hex}"
+        await _install(requirements, new / "site")
+        self._home.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # another service was faster
+            new.rename(place)
+        return place
+
+
+def _outside_the_system() -> list[Path]:
+    return [] if _PREFIX.is_relative_to("/usr") else [_PREFIX]
+
+
+def _boot(first: Sequence[str], last: Sequence[str]) -> str:
+    paths = f"sys.path[:0] = {list(first)}; sys.path += {list(last)}"
+    return f"import sys, runpy; {paths}; runpy.run_module('agent_image', run_name='__main__')"
+
+
+async def _install(requirements: Path, site: Path) -> None:
+    """Install packages as they are pinned, without running anything of theirs."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    pip += ["--only-binary=:all:", "--require-hashes", f"--target={site}", f"--requirement={requirements}"]
+    done = await anyio.run_process(pip, check=False, stdin=subprocess.DEVNULL, env=dict(os.environ))
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise EngineError("agent.unavailable", f"what it needs cannot be installed: {said}")

@@ -1,0 +1,175 @@
+"""A repository's cache on this machine: fetched once for all runs, and whole whenever anyone is killed.
+
+    repositories/<hash of the URL>/
+        lock            held by whoever uses any of it
+        fetch.lock      held by whoever fetches
+        fetched.json    what refs were when they were last fetched
+        git/            bare: objects, which sandboxes may read, and a ref for each commit that was fetched
+        fetching-…/     a fetch that is at work, or was killed
+
+git writes into a repository of its own for each fetch, which borrows the objects that are there. Only what came whole
+is moved into the cache, by us: no sandbox ever writes there, and a killed git leaves nothing in it.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+import anyio
+from anyio import to_thread
+from anyio.lowlevel import checkpoint
+
+from service.address import Resolve, resolve_host
+from service.engine.clone import disk_error
+from service.engine.local_bare import adopt, borrow, make_bare, write_whole
+from service.engine.local_checkout import OBJECTS, check_out
+from service.engine.local_confinement import Bind, Confinement, Limits
+from service.engine.local_git import fetch_of, git_environ, is_proxied, look_at, outward_git, run_git
+from service.engine.local_host import Host
+from service.engine.local_lock import locked
+from service.errors import PrepareError
+from service.git_ref import RefError, check_ref
+from service.repo_url import RepoUrl
+
+__all__ = ["LIMITS", "OBJECTS", "Repository"]
+
+LIMITS = Limits(memory_bytes=4 << 30, processes=256, file_bytes=10 << 30)
+
+_FETCHING = "/run/aideator/fetching"
+_REF = "refs/aideator/new"
+_FETCH_AND_PEEL = f'"$@" && exec git rev-parse --verify {_REF}^{{commit}}'
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_REMEMBERED = 100
+
+
+class Repository:
+    def __init__(
+        self,
+        host: Host,
+        folder: Path,
+        url: RepoUrl,
+        *,
+        limits: Limits = LIMITS,
+        resolve: Resolve = resolve_host,
+        environ: Mapping[str, str] = os.environ,
+        quiet_s: int = 20,
+    ) -> None:
+        """`environ` names proxies and certificates; `quiet_s` is how long a server may send next to nothing."""
+        self.folder = folder
+        self.git = folder / "git"
+        """The bare repository; its `objects` are shown at `OBJECTS` wherever a checkout is."""
+        self._host = host
+        self._url = url
+        self._limits = limits
+        self._resolve = resolve
+        self._environ = environ
+        self._quiet_s = quiet_s
+
+    @asynccontextmanager
+    async def held(self) -> AsyncGenerator[Self]:
+        """Nobody removes it meanwhile."""
+        async with locked(self.folder / "lock", shared=True):
+            yield self
+
+    async def fetch(self, ref: str, *, limit_s: float) -> str:
+        """Find out which commit `ref` is now, and have it; in one connection, or none where somebody is as fast.
+
+        Who waited for another fetch takes its answer if that one began later than the question: never an older one.
+
+        Raises:
+            PrepareError: `clone.*`.
+
+        """
+        asked = _now()
+        await checkpoint()  # whoever asks at the same time is before the answer
+        try:
+            ref = check_ref(ref)
+            with anyio.fail_after(limit_s):
+                async with self.held(), locked(self.folder / "fetch.lock"):
+                    return self._fetched_since(asked, ref) or await self._fetch(ref)
+        except RefError as error:
+            raise PrepareError("clone.ref", str(error)) from error
+        except TimeoutError as error:
+            raise PrepareError("clone.timeout", f"no clone within {limit_s:g} s") from error
+        except OSError as error:
+            raise disk_error(error) from error
+
+    async def check_out(self, commit: str, folder: Path, *, limit_s: float = 600.0) -> None:
+        """Write the tree of a commit that was fetched into `folder`, an empty one of the sandbox's, with a `.git`.
+
+        That one is small: it borrows the objects at `OBJECTS`. Nothing of the repository's is run: no hook, no filter.
+
+        Raises:
+            PrepareError: `clone.*`; `folder` is empty then.
+
+        """
+        try:
+            await check_out(self._host, self.git, commit, folder, limits=self._limits, limit_s=limit_s)
+        except TimeoutError as error:
+            raise PrepareError("clone.timeout", f"no checkout within {limit_s:g} s") from error
+        except OSError as error:
+            raise disk_error(error) from error
+
+    def _fetched_since(self, asked: float, ref: str) -> str:
+        """The commit that `ref` was in a fetch that began after `asked`; nothing if there was none."""
+        commit, began = self._fetched().get(ref, ("", 0.0))
+        return commit if asked <= began <= _now() else ""
+
+    def _fetched(self) -> dict[str, tuple[str, float]]:
+        try:
+            boot, fetched = json.loads((self.folder / "fetched.json").read_bytes())
+        except FileNotFoundError:
+            return {}
+        return fetched if boot == _BOOT.read_text() else {}
+
+    async def _fetch(self, ref: str) -> str:
+        began = _now()
+        await to_thread.run_sync(self._clear)
+        new = self._host.make(self.folder / f"fetching-{uuid4().hex}")
+        try:
+            await to_thread.run_sync(borrow, self._host, self.git, new, OBJECTS)
+            commit = await self._run(ref or "HEAD", new)
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(adopt, new, self.git, commit)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+        self._remember(ref, commit, began)
+        return commit
+
+    def _clear(self) -> None:
+        """Make the bare repository where there is none, and remove what killed fetches have left."""
+        make_bare(self.git)
+        for left in self.folder.glob("fetching-*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    async def _run(self, ref: str, new: Path) -> str:
+        """Let git fetch into `new`; returns the commit, which a tag may only lead to."""
+        remote = await look_at(self._url, self._resolve, proxied=is_proxied(self._url, self._environ))
+        told, certificates = outward_git(self._environ)
+        what = Confinement(
+            name="fetch",
+            binds=(Bind(new, _FETCHING, writable=True), Bind(self.git / "objects", OBJECTS), *certificates),
+            environ={**git_environ(remote.scheme), **told, "GIT_DIR": _FETCHING},
+            network=True,
+            limits=self._limits,
+        )
+        fetch = fetch_of(remote, f"+{ref}:{_REF}", quiet_s=self._quiet_s)
+        command = ["sh", "-c", _FETCH_AND_PEEL, "sh", *fetch]
+        commit = await run_git(self._host, command, what, grows=new, unnamed=(remote.address, str(self._url)))
+        return commit.decode().strip()
+
+    def _remember(self, ref: str, commit: str, began: float) -> None:
+        latest = {**self._fetched(), ref: (commit, began)}
+        kept = dict(list(latest.items())[-_REMEMBERED:])
+        write_whole(self.folder / "fetched.json", json.dumps([_BOOT.read_text(), kept]))
+
+
+def _now() -> float:
+    """What all processes of this machine read off the same clock, which nobody sets."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,0 +1,50 @@
+"""Trees: a folder with `workspace` and `home`, made once, from which any number of others are derived at once.
+
+Derived by the cheapest means that the machine has: a layer of an overlay, which costs nothing until something is
+written; copies that share their blocks; or plain copies, whose git objects are shared all the same.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+from msgspec import Struct
+
+from service.engine.local_confinement import Overlay
+from service.engine.local_host import Host
+from service.errors import EngineError
+
+
+class Tree(Struct, frozen=True):
+    """As sandboxes are told of it: a folder, or the layers of one."""
+
+    shown: Path | Overlay
+    changes: Path
+    """What grows with what is written to it."""
+
+
+async def derive(host: Host, layers: Sequence[Path], folder: Path) -> Tree:
+    """Make a tree of its own in `folder`, which is made, from layers that nobody writes to.
+
+    Raises:
+        EngineError: the disk is full.
+
+    """
+    await anyio.Path(folder).mkdir(parents=True)
+    upper = folder / "upper"
+    if host.means == "overlay":
+        overlay = Overlay(lower=tuple(layers), upper=host.make(upper), work=host.make(folder / "work"))
+        return Tree(overlay, upper)
+    copy = [
+        "cp",
+        "--archive",
+        f"--reflink={'always' if host.means == 'reflink' else 'never'}",
+        str(layers[0]),
+        str(upper),
+    ]
+    done = await anyio.run_process(copy, check=False, env={"PATH": os.environ["PATH"], "LC_ALL": "C"})
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise EngineError("engine.disk_full" if "No space left" in said else "engine.failed", f"no copy: {said}")
+    return Tree(upper, upper)
