@@ -1,6 +1,6 @@
 # `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check engine engine-stop bench lock prices
+.PHONY: help demo test check sandbox engine engine-stop bench lock prices
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
@@ -10,10 +10,14 @@ UV := $(shell sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: .venv/ready engine ## set up, then watch three agents work; KEEP=1 keeps serving
-	@$(BIN)/aideator demo $(if $(filter-out 0,$(KEEP)),--keep)
+AN_ENGINE = test "$(ENGINE)" != local && python3 -m tests.bare_engine status >/dev/null 2>&1
 
-test: .venv/ready ## set up, then run all tests, the engine ring included where there can be an engine
+# `auto` needs no sandbox where a Dagger engine answers, and says itself what is missing where none does.
+demo: .venv/ready ## set up, then watch three agents work; KEEP=1 keeps serving, ENGINE=dagger or local chooses
+	@$(if $(filter dagger,$(ENGINE)),$(MAKE) engine,$(AN_ENGINE) || $(MAKE) sandbox || :)
+	@$(if $(ENGINE),AIDEATOR_ENGINE=$(ENGINE)) $(BIN)/aideator demo $(if $(filter-out 0,$(KEEP)),--keep)
+
+test: .venv/ready sandbox ## set up, then run all tests, the engine ring included where there can be an engine
 	@python3 -m tests.bare_engine start || $(if $(AIDEATOR_REQUIRE_ENGINE),exit 1,echo "NO ENGINE: its ring of tests is skipped.")
 	@$(BIN)/python -m pytest
 
@@ -23,13 +27,18 @@ check: .venv/ready ## lint, formatting, types, layers
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -q tests/unit/test_layers.py
 
+sandbox: ## have bubblewrap, which confines agents where there is no Dagger engine
+	@command -v bwrap >/dev/null || sh tests/install_bubblewrap.sh
+
 engine: ## have a Dagger engine: the one that is reachable, else one made here
 	@python3 -m tests.bare_engine start
 
 engine-stop: ## end the engine that `make engine` started
 	@python3 -m tests.bare_engine stop
 
-bench: .venv/ready engine ## measure the service beside the bare engine, in one run
+bench: .venv/ready ## measure on both engines, as far as they are there, beside what there is without us
+	@$(MAKE) sandbox || :
+	@python3 -m tests.bare_engine start || :
 	@$(BIN)/python -m tests.bench
 
 # What containers install, in the versions that the tests run with.

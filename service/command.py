@@ -8,27 +8,41 @@ from typing import cast
 import anyio
 import click
 
-_INTERRUPTED = 130
+INTERRUPTED = 130
+"""The exit status of a command that Ctrl-C ended."""
 
 
-def run_to_end(command: Callable[..., Awaitable[None]], *args: object, expected: tuple[type[Exception], ...]) -> None:
-    """Run `command`; of an `expected` error, people see the message. Task groups wrap errors, hence `except*`."""
-    failed: list[str] = []
+def run_to_end(
+    command: Callable[..., Awaitable[int | None]],
+    *args: object,
+    expected: tuple[type[Exception], ...],
+    status_of: Callable[[BaseException], int] = lambda _: 1,
+) -> None:
+    """Run `command`, and exit with the status that it returns, if any.
+
+    Of an `expected` error, people see the message, and the status is `status_of` it. Task groups wrap errors, hence
+    `except*`.
+    """
+    failed: list[BaseException] = []
+    status = None
     try:
-        anyio.run(command, *args, backend_options={"use_uvloop": True})
+        status = anyio.run(command, *args, backend_options={"use_uvloop": True})
     except* expected as errors:
-        failed = _messages(errors)
+        failed = _leaves(errors)
     except* KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     if failed:
-        raise click.ClickException("; ".join(failed))
+        click.ClickException("; ".join(str(each) for each in failed)).show()
+        sys.exit(status_of(failed[0]))
+    if status:
+        sys.exit(status)
 
 
-def _messages(error: BaseException) -> list[str]:
+def _leaves(error: BaseException) -> list[BaseException]:
     if not isinstance(error, BaseExceptionGroup):
-        return [str(error)]
+        return [error]
     group = cast("BaseExceptionGroup[BaseException]", error)
-    return [message for each in group.exceptions for message in _messages(each)]
+    return [leaf for each in group.exceptions for leaf in _leaves(each)]
 
 
 async def interruptible(work: Callable[[], Awaitable[None]]) -> None:

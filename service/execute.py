@@ -117,6 +117,9 @@ class Execution:
             url = parse_repo_url(self._spec.repo_url, self._allow)
         except RepoUrlError as error:  # the operator's rules have changed since the request
             raise PrepareError(error.code, str(error)) from error
+        if bool(self._spec.image) != self._engine.capabilities.foreign_images:
+            engine, image = self._engine.capabilities.name, self._spec.image or "none"
+            raise PrepareError("image.foreign", f"asked for on another engine than {engine}: its image is {image}")
         return SandboxSpec(
             run_id=self._claim.run_id,
             repo_url=url,

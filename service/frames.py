@@ -83,6 +83,13 @@ class _Data(Struct, frozen=True, kw_only=True):
     event: Any
 
 
+class Frame(Struct, frozen=True):
+    """A frame of the log as it was encoded; `data` is JSON, on one line."""
+
+    name: FrameName
+    data: bytes
+
+
 class _UsageData(Struct, frozen=True):
     event: events.Usage
 
@@ -113,6 +120,13 @@ def encode(run_id: UUID, fence: int, seq: int, entry: Entry) -> bytes:
         event=entry.event,
     )
     return b"id: %d-%d\nevent: %b\ndata: %b\n\n" % (fence, seq, entry.name.encode(), _encoder.encode(data))
+
+
+def decode(encoded: bytes) -> Iterator[Frame]:
+    """Take encoded frames apart; signs of life are among them."""
+    for frame in encoded.split(b"\n\n")[:-1]:
+        head, _, data = frame.partition(b"\ndata: ")
+        yield Frame(FrameName(head.rpartition(b"event: ")[2].decode()), data)
 
 
 def gateway_usage(encoded: bytes) -> Iterator[events.Usage]:

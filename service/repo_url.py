@@ -99,7 +99,7 @@ def parse_allow(text: str) -> tuple[AllowEntry, ...]:
     entries: list[AllowEntry] = []
     for entry in filter(None, re.split(r"[,\s]+", text)):
         try:
-            entries.append(_parse_entry(entry))
+            entries.append(parse_entry(entry))
         except RepoUrlError as error:
             shown = "with credentials" if "@" in entry else repr(entry)
             raise ValueError(f"GIT_ALLOW entry {shown}: {error}") from error
@@ -108,7 +108,8 @@ def parse_allow(text: str) -> tuple[AllowEntry, ...]:
     return tuple(entries)
 
 
-def _parse_entry(text: str) -> AllowEntry:
+def parse_entry(text: str) -> AllowEntry:
+    """Read one entry. Raises `RepoUrlError` where it is none."""
     scheme, authority, rest = _split(text)
     if scheme not in DEFAULT_PORTS:
         raise RepoUrlError("repo_url.scheme", f"the scheme is one of {', '.join(DEFAULT_PORTS)}")

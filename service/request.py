@@ -69,7 +69,7 @@ class RunRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     setup: Annotated[list[_Line], Meta(max_length=50)] = []
     """Shell commands run once, before the agents, on the clone that they share."""
     image: Annotated[str, Meta(max_length=300)] | UnsetType = UNSET
-    """The container image; `AGENT_CONTAINER_IMAGE` by default."""
+    """The container image; `AGENT_CONTAINER_IMAGE` by default. Refused where `/health` says no `foreign_images`."""
     timeout_s: Annotated[float, Meta(gt=0, le=86_400)] | UnsetType = UNSET
     """Seconds until an agent is stopped; `AGENT_TIMEOUT` by default."""
 

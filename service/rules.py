@@ -6,8 +6,10 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from agent_image.gateway.prices import PriceList
+from service.engine import Capabilities
+from service.image_ref import ImageRefError, check_image
 from service.providers import Providers
-from service.repo_url import AllowEntry
+from service.repo_url import AllowEntry, parse_allow
 from service.settings import Settings, SettingsError
 
 
@@ -17,6 +19,26 @@ class Rules(Struct, frozen=True, kw_only=True):
     """Which repositories may be cloned."""
     providers: Providers
     prices: PriceList
+    capabilities: Capabilities
+    """What the engine can do: nobody is promised more."""
+
+
+def read_rules(settings: Settings, providers: Providers, capabilities: Capabilities) -> Rules:
+    """Take the settings as rules.
+
+    Raises:
+        SettingsError: a setting is none that could work.
+
+    """
+    try:
+        check_image(settings.agent_container_image)
+        allow = parse_allow(settings.git_allow)
+    except ImageRefError as error:
+        raise SettingsError(f"AGENT_CONTAINER_IMAGE: {error}") from error
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    prices = read_prices(settings)
+    return Rules(settings=settings, allow=allow, providers=providers, prices=prices, capabilities=capabilities)
 
 
 def read_prices(settings: Settings) -> PriceList:

@@ -94,6 +94,7 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     prompt: str
     setup: list[str]
     image: str
+    """Empty on an engine that has none: agents then run on its machine's system."""
     timeout_s: float
     agents: list[Assignment]
     """One for each variation, in their order."""
@@ -155,6 +156,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     prompt: str
     setup: list[str]
     image: str
+    """Empty on an engine without images, where agents run on its machine's own system."""
     timeout_s: float
     budget: Budget | None
     mcp_servers: dict[str, McpServer]

@@ -9,13 +9,11 @@ import uvicorn
 from litestar import Litestar
 from uvicorn.lifespan.on import LifespanOn
 
+from service.errors import ServeError
+
 _STARTED_S = 30
 _DRAIN_S = 2
 """Seconds for requests in flight at the end; streams are ended by then."""
-
-
-class ServeError(Exception):
-    """The service cannot be served, or no longer; the message says why."""
 
 
 @asynccontextmanager

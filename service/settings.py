@@ -6,7 +6,7 @@ The names are environment variables, the same in `.env.example`, which a `.env` 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import msgspec
 from msgspec import Meta, Struct
@@ -37,8 +37,24 @@ class Settings(Struct, frozen=True, kw_only=True, rename=str.upper):
     """How many runs are at work at once; the others wait their turn."""
     agent_timeout: Annotated[float, Meta(gt=0, le=86_400)] = 300.0
     """Seconds until an agent is stopped, where the request does not say."""
+    aideator_engine: Literal["auto", "dagger", "local"] = "auto"
+    """What agents run on: Dagger's containers, sandboxes of this machine, or `auto`: Dagger where one answers."""
     agent_container_image: str = "python:3.11-slim"
-    """The image that agents work in, where the request does not say."""
+    """The image that agents work in on Dagger, where the request does not say."""
+    local_home: str = ""
+    """Where the local engine keeps repositories and workspaces; empty for a place beside the service's own Postgres."""
+    local_tools: str = ""
+    """Folders, separated by colons, that its agents see besides the system's, with their `bin` in `PATH`."""
+    local_network: Literal["setup", "all", "none"] = "setup"
+    """Who has the network there: the setup commands alone, agents as well, or nobody."""
+    local_memory: Annotated[float, Meta(gt=0, le=100_000)] = 4.0
+    """GiB of memory that a variation may take there."""
+    local_processes: Annotated[int, Meta(ge=16, le=1_000_000)] = 1024
+    """How many processes and threads a variation may have there."""
+    local_cpus: Annotated[float, Meta(ge=0, le=10_000)] = 0.0
+    """How many cores a variation may keep busy there; 0 for no limit. It needs cgroups."""
+    local_disk: Annotated[float, Meta(gt=0, le=1_000_000)] = 10.0
+    """GiB of disk that a variation may take there."""
     git_allow: str = "https://"
     """Which repositories may be cloned: URLs, separated by commas; one with a host lifts the rules on its address."""
     clone_timeout: Annotated[float, Meta(gt=0, le=86_400)] = 120.0
@@ -83,11 +99,19 @@ class Settings(Struct, frozen=True, kw_only=True, rename=str.upper):
             raise SettingsError(f"{name.rstrip('`')}: {what}") from error
         if "*" in settings.cors_allowed() and not settings.debug:
             raise SettingsError("CORS_ORIGINS: any origin at all is for development, where DEBUG is true")
+        if strange := next((str(path) for path in settings.tools() if not path.is_absolute()), None):
+            raise SettingsError(f"LOCAL_TOOLS: {strange} is no absolute path")
+        if settings.local_home and not Path(settings.local_home).is_absolute():
+            raise SettingsError(f"LOCAL_HOME: {settings.local_home} is no absolute path")
         return settings
 
     def cors_allowed(self) -> list[str]:
         """Return the origins of `cors_origins`."""
         return [origin for origin in self.cors_origins.replace(",", " ").split() if origin]
+
+    def tools(self) -> tuple[Path, ...]:
+        """Return the folders of `local_tools`."""
+        return tuple(Path(folder) for folder in self.local_tools.split(":") if folder)
 
 
 def superseded(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

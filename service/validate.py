@@ -35,7 +35,7 @@ async def to_spec(request: RunRequest, rules: Rules) -> RunSpec:
         ref=_ref(request.ref),
         prompt=check_text("prompt", request.prompt),
         setup=_setup(request.setup),
-        image=_image(settings.agent_container_image if request.image is UNSET else request.image),
+        image=_image(request, rules),
         timeout_s=settings.agent_timeout if request.timeout_s is UNSET else request.timeout_s,
         agents=agents,
         budget=_budget(request, agents, settings.budget_usd),
@@ -67,11 +67,19 @@ def _ref(ref: str) -> str:
         raise InvalidError(error.code, "ref", str(error)) from error
 
 
-def _image(image: str) -> str:
+def _image(request: RunRequest, rules: Rules) -> str:
+    """Return the image; empty where the engine has none."""
+    engine = rules.capabilities
+    if request.image is UNSET:
+        return rules.settings.agent_container_image if engine.foreign_images else ""
     try:
-        return check_image(image)
+        image = check_image(request.image)
     except ImageRefError as error:
         raise InvalidError(error.code, "image", str(error)) from error
+    if not engine.foreign_images:
+        why = f"on the engine {engine.name} agents run on this machine's own system; a Dagger engine runs images"
+        raise InvalidError("image.foreign", "image", why)
+    return image
 
 
 def _setup(setup: Sequence[str]) -> list[str]:

@@ -7,19 +7,24 @@ whose last user was killed keeps running, and the next one finds it warm.
 
 import fcntl
 import os
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import shutil
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 import anyio
 from anyio import to_thread
 
-from service.db.binaries import Binaries, EmbeddedPostgresError, find_binaries
+from service.db.binaries import Binaries, EmbeddedPostgresError, copy_wheel, find_binaries
 from service.db.cluster import Cluster, make_home, open_private
 
 _TURN_S = 120
 _STOP_S = 30
+_PLACE, _TEMPORARY = "/var/tmp", "aideator-run-"  # noqa: S108 -- whose names the system makes up
+_YOUNG_S = 60.0
 
 
 def default_home() -> Path:
@@ -56,6 +61,55 @@ async def embedded_postgres(home: Path | None = None, *, binaries: Binaries | No
                     if _try_lock(users):  # succeeds for the last user only
                         await to_thread.run_sync(cluster.stop)
                     fcntl.flock(users, fcntl.LOCK_UN)  # before the next one's turn
+
+
+@asynccontextmanager
+async def beginning_postgres() -> AsyncGenerator[Callable[[], Awaitable[str]]]:
+    """Start a temporary one while other things go on; yields what waits for it, and returns its URL."""
+    found: list[str] = []
+    is_there, leave = anyio.Event(), anyio.Event()
+
+    async def hold() -> None:
+        async with temporary_postgres() as url:
+            found.append(url)
+            is_there.set()
+            await leave.wait()
+
+    async def url() -> str:
+        await is_there.wait()
+        return found[0]
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hold)
+        try:
+            yield url
+        finally:
+            leave.set()
+
+
+@asynccontextmanager
+async def temporary_postgres() -> AsyncGenerator[str]:
+    """Run one that nobody shares, with a home of its own, of which nothing is left."""
+    await to_thread.run_sync(_sweep)
+    with TemporaryDirectory(prefix=_TEMPORARY, dir=_PLACE) as folder:
+        os.chmod(folder, 0o711)  # noqa: PTH101, S103 -- it does not run as root, and has to come through
+        async with embedded_postgres(Path(folder, "postgres")) as url:
+            yield url
+
+
+def _sweep() -> None:
+    """Remove what temporary ones left whose process was killed: their servers still run."""
+    for home in Path(_PLACE).glob(f"{_TEMPORARY}*/postgres"):
+        with suppress(OSError, EmbeddedPostgresError):
+            about = home.parent.lstat()
+            # A young one may be about to take its lock; of another user's folder, nothing is believed.
+            if about.st_uid != os.geteuid() or time.time() - about.st_mtime < _YOUNG_S:
+                continue
+            with open_private(home / "users.lock") as users:
+                if _try_lock(users):
+                    binaries = find_binaries()
+                    Cluster(home, copy_wheel(binaries, home) if os.geteuid() == 0 else binaries).stop()
+                    shutil.rmtree(home.parent)
 
 
 @asynccontextmanager

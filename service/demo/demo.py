@@ -1,11 +1,10 @@
 """The whole product at once, with no key and no question: service, repository, a run of three agents, patches."""
 
 import os
-import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import anyio
 import httpx2
@@ -14,40 +13,33 @@ from msgspec import structs
 from rich.console import Console
 
 from service.app import create_app
-from service.command import interruptible
 from service.db.connect import connected
-from service.db.embedded import embedded_postgres
-from service.demo.git_server import git_server
+from service.demo.errors import DemoError
 from service.demo.sample import PROMPT, TIMEOUT_S, make_sample
-from service.demo.screen import Screen
-from service.engine.dagger import DaggerEngine
-from service.engine.dagger_session import client_environ
+from service.engine.choose import choose_engine
 from service.frames import FrameName
+from service.git_server import git_server
 from service.providers import read_providers
 from service.run import Accepted, RunView, State
 from service.serving import serving
 from service.settings import Settings
+from service.terminal.screen import Screen
 
 _RESULTS = ".demo"
 _EXPECTED = [State.SUCCEEDED, State.SUCCEEDED, State.TIMED_OUT]
 
 
-class DemoError(Exception):
-    """The demo did not come out as its scripts mean it to; the message says how."""
-
-
-async def run_demo(keep: bool) -> None:  # noqa: FBT001 -- `anyio.run` passes by position
+async def run_demo(postgres: Callable[[], Awaitable[str]], *, keep: bool) -> None:
     """Run the demo and leave patches and log in `.demo`; with `keep`, go on serving until Ctrl-C.
+
+    `postgres` gives the URL of a database of its own: a service that shared one would take runs of ours, and we of its.
 
     Raises:
         DemoError: no engine answers, or the run did not end as its scripts mean it to.
 
     """
-    await interruptible(partial(_demo, Screen(Console(highlight=False)), keep=keep))
-
-
-async def _demo(screen: Screen, *, keep: bool) -> None:
-    async with _service(screen) as (client, repo_url):
+    screen = Screen(Console(highlight=False))
+    async with _service(screen, postgres) as (client, repo_url):
         run_id = await _start(client, repo_url)
         folder = anyio.Path(_RESULTS, run_id)
         await folder.mkdir(parents=True)
@@ -63,33 +55,29 @@ async def _demo(screen: Screen, *, keep: bool) -> None:
 
 
 @asynccontextmanager
-async def _service(screen: Screen) -> AsyncGenerator[tuple[httpx2.AsyncClient, str]]:
+async def _service(
+    screen: Screen, postgres: Callable[[], Awaitable[str]]
+) -> AsyncGenerator[tuple[httpx2.AsyncClient, str]]:
     """The service and a git server with the sample repository; yields a client of one and the URL of the other's."""
-    engine = DaggerEngine(client_environ(os.environ, Path.cwd()))
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as name, git_server(Path(name, "git")) as git_url:
-        make_sample(Path(name, "git", "stats"))
-        settings = structs.replace(Settings.from_environ(), git_allow=f"https://,{git_url}/")
+    settings = Settings.from_environ()
+    chosen = await choose_engine(settings, os.environ, Path.cwd())
+    screen.say(f"  engine: {chosen.engine.capabilities.name}, because {chosen.reason}")
+    with TemporaryDirectory() as folder, git_server(Path(folder)) as git_url:
+        make_sample(Path(folder, "stats"))
+        settings = structs.replace(settings, git_allow=f"https://,{git_url}/")
         providers = read_providers(settings)
         async with (
-            # One of its own: a service that shares its database would take runs of ours, and we of its.
-            embedded_postgres(_home(Path(name))) as database_url,
-            connected(database_url) as database,
-            serving(create_app(settings, database, engine, providers), port=0) as url,
+            connected(await postgres()) as database,
+            serving(create_app(settings, database, chosen.engine, providers, reason=chosen.reason), port=0) as url,
             httpx2.AsyncClient(base_url=url, timeout=60) as client,
         ):
             health = (await client.get("/health")).json()
-            for part in ("engine", "postgres"):
-                screen.say(f"{part:>8}: {health[part]['detail']}")
+            for name, part in (("", "engine"), ("postgres", "postgres")):
+                screen.say(f"{name:>8}{':' if name else ' '} {health[part]['detail']}")
                 if not health[part]["ok"]:
                     raise DemoError(f"{health[part]['detail']}; `make engine` makes an engine where there is no Docker")
             screen.say(f" service: {url}\n    repo: {git_url}/stats, with a failing test\n  prompt: {PROMPT}\n")
             yield client, f"{git_url}/stats"
-
-
-def _home(folder: Path) -> Path:
-    """A place for Postgres, which does not run as root and has to come through."""
-    folder.chmod(0o711)
-    return folder / "postgres"
 
 
 async def _start(client: httpx2.AsyncClient, repo_url: str) -> str:

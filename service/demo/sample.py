@@ -9,7 +9,7 @@ PROMPT = "The test of median() fails. Find out why, and mend it."
 TIMEOUT_S = 10.0
 
 _FILES = {
-    "README.md": "# stats\n\nMeans and medians.\n\nRun the tests: `python -m unittest`\n",
+    "README.md": "# stats\n\nMeans and medians.\n\nRun the tests: `python3 -m unittest`\n",
     ".gitignore": "__pycache__/\n",
     "stats.py": '''"""Means and medians."""
 
@@ -47,7 +47,7 @@ _WRONG = """    return mean(values)
 _OLD = """    middle = len(values) // 2
     return sorted(values)[middle]
 """
-_TEST = "python -m unittest 2>&1"
+_TEST = "python3 -m unittest 2>&1"
 _PACE_S = 0.4
 
 

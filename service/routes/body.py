@@ -3,7 +3,6 @@
 Litestar converts leniently, as suits paths and queries: it would take "3" for 3. So a body is checked before it does.
 """
 
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,10 +11,7 @@ from litestar import MediaType, Request
 from litestar.exceptions import HTTPException
 from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_415_UNSUPPORTED_MEDIA_TYPE
 
-from service.errors import InvalidError
-
-_WHERE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
-_NAMED = re.compile(r"field `(?P<name>[^`]*)`")
+from service.errors import from_decoding
 
 
 def strict(body_type: type[msgspec.Struct]) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
@@ -28,17 +24,8 @@ def strict(body_type: type[msgspec.Struct]) -> Callable[[Request[Any, Any, Any]]
         try:
             decoder.decode(await request.body())
         except msgspec.ValidationError as error:
-            raise _invalid(str(error)) from error
+            raise from_decoding(error) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise HTTPException(f"the body is no JSON: {error}", status_code=HTTP_400_BAD_REQUEST) from error
 
     return check
-
-
-def _invalid(message: str) -> InvalidError:
-    """Name the field: where the error is, or for an unknown or a missing one, what it is about."""
-    match = _WHERE.fullmatch(message)
-    assert match is not None, "the pattern takes anything"
-    named = _NAMED.search(match["what"])
-    path = [part for part in (match["path"], named["name"] if named else None) if part]
-    return InvalidError("request.invalid", ".".join(path) or "body", match["what"])

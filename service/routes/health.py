@@ -13,6 +13,9 @@ from service.providers import Providers
 
 
 class EngineReport(Struct, frozen=True):
+    name: str
+    reason: str
+    """Why it is this one: `AIDEATOR_ENGINE`, and where that leaves it open, what was found."""
     ok: bool
     detail: str
     capabilities: Capabilities
@@ -36,15 +39,19 @@ class HealthReport(Struct, frozen=True):
 
 @get(["/health", "/healthcheck", "/api/v1/health"], tags=["health"], summary="Postgres, the engine, the providers")
 async def health(
-    database: NamedDependency[AsyncEngine], engine: NamedDependency[Engine], providers: NamedDependency[Providers]
+    *,
+    database: NamedDependency[AsyncEngine],
+    engine: NamedDependency[Engine],
+    reason: NamedDependency[str],
+    providers: NamedDependency[Providers],
 ) -> Response[HealthReport]:
-    postgres, container_engine = await _postgres(database), await engine.health()
-    ok = postgres.ok and container_engine.ok
+    postgres, answer = await _postgres(database), await engine.health()
+    ok = postgres.ok and answer.ok
     known = [ProviderReport(each.name, each.wire, providers.has_key(each)) for each in providers.by_name.values()]
     report = HealthReport(
         status="ok" if ok else "unavailable",
         postgres=postgres,
-        engine=EngineReport(container_engine.ok, container_engine.detail, engine.capabilities),
+        engine=EngineReport(engine.capabilities.name, reason, answer.ok, answer.detail, engine.capabilities),
         providers=known,
     )
     return Response(report, status_code=200 if ok else 503)

@@ -1,4 +1,4 @@
-"""git's own server, on 127.0.0.1: what the demo, and the tests, clone from."""
+"""git's own server, on 127.0.0.1: what repositories of this machine are cloned from."""
 
 import os
 import subprocess
@@ -10,10 +10,11 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 
 
 @contextmanager
-def git_server(folder: Path, *, trace: Path | None = None) -> Generator[str]:
-    """Serve every repository below `folder` on a free port; yields the URL that their paths are put behind.
+def git_server(folder: Path, *, port: int = 0, trace: Path | None = None) -> Generator[str]:
+    """Serve every repository below `folder`; yields the URL that their paths are put behind.
 
-    With `trace`, what server and clients say to each other is appended there, packet by packet (`GIT_TRACE_PACKET`).
+    On `port`, if that is to be had, else on a free one. With `trace`, what server and clients say to each other is
+    appended there, packet by packet (`GIT_TRACE_PACKET`).
     """
     daemon = ["git", "daemon", "--inetd", "--export-all", f"--base-path={folder}"]
     environ = os.environ if trace is None else {**os.environ, "GIT_TRACE_PACKET": str(trace)}
@@ -24,7 +25,7 @@ def git_server(folder: Path, *, trace: Path | None = None) -> Generator[str]:
                 daemon, stdin=self.request, stdout=self.request, stderr=subprocess.DEVNULL, env=environ, check=False
             )
 
-    with _Server(("127.0.0.1", 0), Connection) as server:
+    with _listen(port, Connection) as server:
         serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         serving.start()
         try:
@@ -34,6 +35,14 @@ def git_server(folder: Path, *, trace: Path | None = None) -> Generator[str]:
             serving.join()
 
 
+def _listen(port: int, connection: type[BaseRequestHandler]) -> "_Server":
+    try:
+        return _Server(("127.0.0.1", port), connection)
+    except OSError:
+        return _Server(("127.0.0.1", 0), connection)
+
+
 class _Server(ThreadingTCPServer):
     daemon_threads = True  # a client that never leaves must not keep us here
     request_queue_size = 64
+    allow_reuse_address = True  # connections of the server before it may not have been forgotten yet

@@ -1,0 +1,91 @@
+"""`aideator run`."""
+
+import logging
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+from anyio import to_thread
+
+from service.command import run_to_end
+from service.db.binaries import EmbeddedPostgresError
+from service.db.embedded import beginning_postgres
+from service.errors import EngineUnavailableError, InvalidError
+from service.logs import set_up_logging
+from service.settings import SettingsError
+from service.terminal.interrupt import Interrupt, interruptible
+from service.terminal.keep import KeepError
+from service.terminal.wanted import Wanted
+
+_EXPECTED = (InvalidError, SettingsError, EngineUnavailableError, EmbeddedPostgresError, KeepError)
+_STATUSES: dict[type[BaseException], int] = {
+    InvalidError: 2,
+    SettingsError: 2,
+    EngineUnavailableError: 3,
+    EmbeddedPostgresError: 3,
+}
+
+
+@click.command("run")
+@click.option(
+    "--repo", required=True, metavar="URL|PATH", help="https://, http:// or git://, or a folder: its commits."
+)
+@click.option("--prompt", required=True, metavar="TEXT", help="What the agents are asked to do.")
+@click.option("-n", "--variations", type=int, metavar="N", help="How many agents work side by side; 3.")
+@click.option("--ref", metavar="REF", help="Branch, tag or commit; by default HEAD.")
+@click.option("--agent", metavar="NAME", help="builtin (the default), claude-code, codex or command.")
+@click.option("--model", metavar="PROVIDER/NAME", help="What the agents ask; each kind has a default.")
+@click.option("--command", "command_line", metavar="LINE", help="The command line of the agent `command`.")
+@click.option(
+    "--setup", multiple=True, metavar="LINE", help="A shell command that is run once, first; may be repeated."
+)
+@click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="Until an agent is stopped; AGENT_TIMEOUT.")
+@click.option("--budget-usd", type=float, metavar="USD", help="What all model calls may cost; BUDGET_USD.")
+@click.option("--image", metavar="REFERENCE", help="The container image, on a Dagger engine.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Write the log to stdout, a JSON object a line, and nothing else."
+)
+@click.option(
+    "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write a JUnit report, whatever happens."
+)
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Keep N.patch and log.jsonl there.")
+def command(
+    *,
+    repo: str,
+    as_json: bool,
+    junit: Path | None,
+    output: Path | None,
+    command_line: str | None,
+    budget_usd: float | None,
+    **fields: Any,
+) -> None:
+    """Let agents work on a repository, and watch them here: no server, and nothing is kept but what --output names.
+
+    On a terminal with the room for it, a panel for each variation; else lines. Ctrl-C cancels the run. What the engine
+    is, models, keys and limits are settings, as for `serve`: see .env.example.
+
+    \b
+    Exit status:
+      0    at least one variation succeeded, with a patch
+      1    none did: no patch, or clone, image or setup failed
+      2    an option, or a setting, is refused; nothing was begun
+      3    the engine, or Postgres, cannot be had, or was lost
+      130  interrupted; the patches and the report are of what there is
+    """  # noqa: D301 -- \b is click's: it keeps these lines
+    set_up_logging(logging.ERROR)  # the screen is the run's
+    fields |= {"command": command_line, "budget": None if budget_usd is None else {"usd": budget_usd}}
+    asked = {name: value for name, value in fields.items() if value is not None}
+    wanted = Wanted(repo=repo, fields=asked, as_json=as_json, junit=junit, output=output)
+
+    run_to_end(
+        interruptible, partial(_run, wanted), expected=_EXPECTED, status_of=lambda error: _STATUSES.get(type(error), 1)
+    )
+
+
+async def _run(wanted: Wanted, interrupt: Interrupt) -> int:
+    async with beginning_postgres() as postgres:
+        # Meanwhile: what a run is made of loads as long as Postgres starts, and this needs the other core.
+        run = await to_thread.run_sync(import_module, "service.terminal.run")
+        return await run.run_in_terminal(wanted, interrupt, postgres)
