@@ -19,7 +19,7 @@ demo: .venv/ready ## set up, then watch three agents work; KEEP=1 keeps serving,
 
 test: .venv/ready sandbox ## set up, then run all tests, the engine ring included where there can be an engine
 	@python3 -m tests.bare_engine start || $(if $(AIDEATOR_REQUIRE_ENGINE),exit 1,echo "NO ENGINE: its ring of tests is skipped.")
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup
 
 check: .venv/ready ## lint, formatting, types, layers
 	$(BIN)/ruff check
@@ -60,6 +60,7 @@ prices: .venv/ready ## take the models' prices anew
 	@python3 -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version)'
 	@test -x $(BIN)/python || python3 -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
-	@$(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q agent_image service dagger_module/src # what a sandbox shows read-only, too
 	@touch $@

@@ -3,7 +3,7 @@
 import os
 import sys
 import traceback
-from typing import cast
+from typing import Never, cast
 
 import anyio
 
@@ -49,5 +49,10 @@ def _crash(error: Exception) -> Ended:
     return Ended(Outcome.CRASHED, f"{type(error).__name__}: {error}")
 
 
-if __name__ == "__main__":
+def run() -> Never:
+    """Be the harness, from its start to its exit."""
     sys.exit(main(Limits()))
+
+
+if __name__ == "__main__":
+    run()

@@ -21,7 +21,6 @@ from agent_image.output import Budget, Limits
 from agent_image.processes import Processes, adopt_orphans, keep_to_ourselves
 from agent_image.result import LONGEST_REASON, Ended, write_result
 from agent_image.shell import Shell, commands_environment
-from agent_image.spent import spent
 from agent_image.task import Task
 
 _FORCE_AFTER_S = 2.0
@@ -73,7 +72,7 @@ class Harness:
     def end(self, ended: Ended) -> int:
         """Kill what is left, say how it ended, and return the exit status."""
         self._processes.kill_all()
-        self._write_result(ended, spent(self._task.access) if self._task.access else None)
+        self._write_result(ended, self._spent())
         status = EXIT_STATUS[ended.outcome]
         finished = partial(Finished, outcome=ended.outcome, exit=status, code=ended.code)
         finished = partial(finished, reason=ended.reason[:LONGEST_REASON])
@@ -81,6 +80,13 @@ class Harness:
             self._emitter.emit(partial(finished, seconds=self._emitter.seconds))
         signal.setitimer(signal.ITIMER_REAL, 0)
         return status
+
+    def _spent(self) -> Totals | None:
+        if self._task.access is None:
+            return None
+        from agent_image.spent import spent  # noqa: PLC0415 -- who asks no models starts faster without
+
+        return spent(self._task.access)
 
     async def _run_agent(self, background: TaskGroup) -> Ended:
         task = self._task

@@ -12,11 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.db.embedded import embedded_postgres
 from service.db.schema import migrate
-from service.engine.dagger_session import client_environ
+from service.engine.dagger_place import client_environ
 from tests.git_repositories import GitRepositories, git_repositories
 from tests.service.postgres_home import drop_home, make_home
 
 ROOT = Path(__file__).parents[1]
+
+pytest.register_assert_rewrite("tests.contract", "tests.using_mcp", "tests.mending", "tests.service.api")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.demo.git_server import git_server
+from service.git_server import git_server
 
 FILES = {"README.md": "# A repository\n", "src/main.py": "print('hello')\n"}
 

@@ -6,7 +6,7 @@ One file an agent. What it needs besides the harness stands in `<its name>.txt` 
 
 from typing import Literal
 
-from agent_image.agents import builtin, command, command_line, setup
+from agent_image.agents import command, command_line, setup
 from agent_image.agents.claude_code import ClaudeCode
 from agent_image.agents.codex import Codex
 from agent_image.emitter import Emitter
@@ -21,6 +21,8 @@ async def run_agent(task: Task, shell: Shell, emitter: Emitter) -> Ended:
         return await setup.work(task, shell, emitter)
     match task.agent:
         case AgentKind.BUILTIN:
+            from agent_image.agents import builtin  # noqa: PLC0415 -- the others start faster without
+
             return await builtin.work(task, shell, emitter)
         case AgentKind.COMMAND:
             return await command.work(task, shell)

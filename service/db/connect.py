@@ -13,6 +13,8 @@ from service.settings import SettingsError
 
 _CONNECT_S = 5
 _STATEMENT_S = 10
+_IDLE_S = 15
+"""After which Postgres ends a transaction in which nothing is said: a process that was paused must not hold a row."""
 
 
 @asynccontextmanager
@@ -46,7 +48,11 @@ async def _pool(database_url: str) -> AsyncGenerator[AsyncEngine]:
         max_overflow=0,
         pool_timeout=_CONNECT_S,
         pool_pre_ping=True,
-        connect_args={"timeout": _CONNECT_S, "command_timeout": _STATEMENT_S},
+        connect_args={
+            "timeout": _CONNECT_S,
+            "command_timeout": _STATEMENT_S,
+            "server_settings": {"idle_in_transaction_session_timeout": f"{_IDLE_S}s"},
+        },
     )
     try:
         yield database

@@ -12,7 +12,6 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 STAGE = "/mnt"
 """Where root gathers it, in a mount namespace of the sandbox's own."""
@@ -32,7 +31,7 @@ def main() -> None:
     plan = json.load(sys.stdin.buffer)
     _close_all_but(plan["info"])
     for group in plan["groups"]:
-        Path(group).write_text(str(os.getpid()))
+        _write(group, str(os.getpid()))
     binds = plan["binds"]
     if plan["user"] is not None:
         binds = _stage(binds, plan["overlay"])
@@ -84,16 +83,21 @@ def _stage(binds: Binds, overlay: Mapping[str, Sequence[str]] | None) -> Binds:
     layers = {name: [_open(path) for path in paths] for name, paths in (overlay or {}).items()}
     _mount("tmpfs", STAGE, "tmpfs", 0, "mode=755")
     if layers:
-        Path(TREE).mkdir()
+        os.mkdir(TREE)
         options = ",".join(f"{name}={':'.join(_path(each) for each in paths)}" for name, paths in layers.items())
         _mount("overlay", TREE, "overlay", 0, f"{options},redirect_dir=on,index=off,metacopy=off")
     staged: list[tuple[str, str, bool]] = []
     for number, (source, (_, target, writable)) in enumerate(zip(sources, binds, strict=True)):
-        place = Path(STAGE, str(number))
-        _ = place.mkdir() if Path(_path(source)).is_dir() else place.touch()
-        _mount(_path(source), str(place), "", _MS_BIND | _MS_REC)
-        staged.append((str(place), target, writable))
+        place = f"{STAGE}/{number}"
+        _ = os.mkdir(place) if os.path.isdir(_path(source)) else _write(place, "")
+        _mount(_path(source), place, "", _MS_BIND | _MS_REC)
+        staged.append((place, target, writable))
     return staged
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
 
 
 def _open(path: str) -> int:
@@ -129,7 +133,7 @@ def _threads_of(user: int) -> int:
     for process in os.scandir("/proc"):
         try:
             if process.name.isdigit() and process.stat().st_uid == user:
-                count += len(os.listdir(f"{process.path}/task"))  # noqa: PTH208 -- this one is fast
+                count += len(os.listdir(f"{process.path}/task"))
         except OSError:  # it is gone
             continue
     return count

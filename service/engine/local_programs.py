@@ -79,7 +79,7 @@ def _outside_the_system() -> list[Path]:
 
 def _boot(first: Sequence[str], last: Sequence[str]) -> str:
     paths = f"sys.path[:0] = {list(first)}; sys.path += {list(last)}"
-    return f"import sys, runpy; {paths}; runpy.run_module('agent_image', run_name='__main__')"
+    return f"import sys; {paths}; from agent_image.__main__ import run; run()"
 
 
 async def _install(requirements: Path, site: Path) -> None:

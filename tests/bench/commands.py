@@ -21,8 +21,14 @@ PACED = ["python3", "-c", _PRINT.format(lines=PACED_LINES, pause_s=0.021)]
 """Prints what time it is every 20 ms, about: in step with the engine's own tenth of a second, samples would repeat."""
 
 BURST_LINES = 5_000
-BURST = ["python3", "-c", _PRINT.format(lines=BURST_LINES, pause_s=0)]
-"""The same, as fast as it can."""
+
+
+def burst_of(lines: int) -> list[str]:
+    """The same, as fast as it can."""
+    return ["python3", "-c", _PRINT.format(lines=lines, pause_s=0)]
+
+
+BURST = burst_of(BURST_LINES)
 
 
 def command_line(command: list[str]) -> str:

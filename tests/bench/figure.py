@@ -1,4 +1,4 @@
-"""What was measured: samples of ours beside the bare engine's, and what counts of them."""
+"""What was measured: samples of ours beside those of what there is without us, and what counts of them."""
 
 import math
 import statistics
@@ -39,25 +39,24 @@ class Samples(Struct, frozen=True):
 
 
 class Figure(Struct, frozen=True, kw_only=True):
-    """One line of the table; `bare` is the same with nothing of ours, in the same rounds."""
+    """Some lines of the table: ours, and the same with nothing of ours, in the same rounds."""
 
     name: str
     unit: str
     says: str
     """What was done, in a sentence for people."""
     ours: Samples
-    bare: Samples
-    bare_is: str = "engine"
-    """What there is without us, in a word."""
+    beside: dict[str, Samples] = {}
+    """By what it is, in a word or two; ratios are to the first. None where there is nothing like it without us."""
 
-    @property
-    def ratio(self) -> float:
-        """Of the medians, ours to the bare engine's."""
-        return self.ours.median / self.bare.median
+    def ratio(self, samples: Samples) -> float | None:
+        """Of the medians."""
+        return next((samples.median / first.median for first in self.beside.values()), None)
 
     def as_json(self) -> dict[str, Any]:
-        named = {"name": self.name, "unit": self.unit, "says": self.says, "ratio": self.ratio}
-        return {**named, "aideator": self.ours.as_json(), f"bare_{self.bare_is}": self.bare.as_json()}
+        named = {"name": self.name, "unit": self.unit, "says": self.says, "ratio": self.ratio(self.ours)}
+        beside = {f"bare_{name.replace(' ', '_')}": samples.as_json() for name, samples in self.beside.items()}
+        return {**named, "aideator": self.ours.as_json(), **beside}
 
 
 class Count(Struct, frozen=True, kw_only=True):
@@ -76,3 +75,16 @@ class Phase(Struct, frozen=True):
 
     def as_json(self) -> dict[str, Any]:
         return {"name": self.name, "unit": "s", **self.seconds.as_json()}
+
+
+class Findings(Struct, frozen=True, kw_only=True):
+    """All that was found on one engine."""
+
+    engine: str
+    figures: list[Figure]
+    phases: list[Phase]
+    counts: list[Count]
+
+    def as_json(self) -> dict[str, Any]:
+        figures, phases = ([each.as_json() for each in some] for some in (self.figures, self.phases))
+        return {"engine": self.engine, "figures": figures, "phases": phases, "counts": self.counts}

@@ -22,8 +22,8 @@ from agent_image.providers.settings import Settings
 from agent_image.speech import Speech
 from agent_image.task import Access
 from service.engine import Models
+from tests.bench.child_gateway import ChildGateway
 from tests.bench.errors import BenchError
-from tests.child_gateway import ChildGateway
 
 AGENTS = 8
 PACED_DELTAS, PACE_S = 100, 0.02

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tests.bench.figure import Count, Figure, Phase, Samples
+from tests.bench.figure import Count, Figure, Findings, Phase, Samples
 from tests.bench.machine import Machine
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -17,42 +17,43 @@ _SMALL_MS = 5
 """Below it, hundredths count."""
 
 
-def show(
-    console: Console, machine: Machine, figures: Sequence[Figure], phases: Sequence[Phase], counts: Sequence[Count]
-) -> None:
+def show(console: Console, machine: Machine, found: Sequence[Findings], missing: Sequence[str]) -> None:
     for line in machine.lines():
         console.print(Text(line, style="dim"))
-    console.print(_figures(figures))
-    console.print(_notes(figures))
-    if console.encoding.startswith("utf"):
-        for figure in figures:
-            if figure.name == _PLOTTED:
-                _histogram(console, figure)
-    console.print(_phases(phases, plotted=console.encoding.startswith("utf")))
-    console.print(_counts(counts))
+    for line in missing:
+        console.print(Text(line, style="yellow"))
+    for each in found:
+        _findings(console, each)
 
 
-def _figures(figures: Sequence[Figure]) -> Table:
+def _findings(console: Console, found: Findings) -> None:
+    plotted = console.encoding.startswith("utf")
+    console.print(_figures(found))
+    console.print(_notes(found.figures))
+    for figure in found.figures:
+        if plotted and figure.name == _PLOTTED and figure.beside:
+            _histogram(console, figure)
+    console.print(_phases(found.phases, plotted=plotted))
+    console.print(_counts(found.counts))
+
+
+def _figures(found: Findings) -> Table:
     table = Table(
-        title="AIdeator beside what there is without it; ratios of medians",
+        title=f"on the engine {found.engine!r}: AIdeator beside what there is without it; ratios of medians",
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
     )
     for column in ("", "", "n", "min", "median", "p99", "max", "ratio"):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
-    for figure in figures:
-        table.add_row(
-            f"{figure.name}, {figure.unit}", "AIdeator", *_cells(figure.ours, figure.unit), f"{figure.ratio:.1f}"
-        )
-        table.add_row(
-            "",
-            figure.bare_is,
-            *_cells(figure.bare, figure.unit),
-            "1",
-            style="dim",
-            end_section=figure is not figures[-1],
-        )
+    for figure in found.figures:
+        ratio = figure.ratio(figure.ours)
+        cells = _cells(figure.ours, figure.unit)
+        table.add_row(f"{figure.name}, {figure.unit}", "AIdeator", *cells, "" if ratio is None else f"{ratio:.1f}")
+        for name, samples in figure.beside.items():
+            table.add_row("", name, *_cells(samples, figure.unit), f"{figure.ratio(samples):.1f}", style="dim")
+        if figure is not found.figures[-1]:
+            table.add_section()
     return table
 
 
@@ -78,9 +79,10 @@ def _value(value: float | None, unit: str) -> str:
 
 def _histogram(console: Console, figure: Figure) -> None:
     """One row each, on one scale: how many lines took how long."""
-    longest = max(figure.ours.high, figure.bare.high)
+    longest = max(samples.high for samples in (figure.ours, *figure.beside.values()))
     console.print(Text(f"{figure.name}, how many took how long", style="italic"))
-    for name, samples, style in (("AIdeator", figure.ours, "cyan"), ("engine", figure.bare, "dim")):
+    for name, samples in (("AIdeator", figure.ours), *figure.beside.items()):
+        style = "cyan" if samples is figure.ours else "dim"
         buckets = [0] * _WIDTH
         for value in samples.values:
             buckets[min(_WIDTH - 1, int(value / longest * _WIDTH))] += 1

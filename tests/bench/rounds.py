@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from tests.bench.bare import BareRun, Printed, run_bare
 from tests.bench.commands import BURST, BURST_LINES, PACED, PACED_LINES, SLEEP, SLEEP_S, printed_at
 from tests.bench.errors import BenchError
-from tests.bench.figure import Count, Figure, Phase, Samples
+from tests.bench.figure import Count, Figure, Findings, Phase, Samples
 from tests.bench.relay import AGENTS, FLAT_OUT_DELTAS, PACE_S, Streams, flat_out, paced, relayed
 from tests.bench.served import Served
 from tests.bench.terminal import Call, call_summary
@@ -77,7 +77,13 @@ async def measure(environ: Mapping[str, str], service: Served, measured: Measure
             measured.relayed_flat_out.append(await flat_out(way.gateway))
 
 
-def figures(measured: Measured) -> list[Figure]:
+def findings(measured: Measured) -> Findings:
+    return Findings(
+        engine="dagger", figures=_figures(measured), phases=phases_of(measured.few), counts=_counts(measured)
+    )
+
+
+def _figures(measured: Measured) -> list[Figure]:
     bare_overheads = Samples([run.seconds - SLEEP_S for run in measured.bare_few])
     return [
         Figure(
@@ -85,53 +91,66 @@ def figures(measured: Measured) -> list[Figure]:
             unit="s",
             says=f"a warm `dagger call … summary` of {FEW} agents, start to exit, without their own time",
             ours=Samples([call.seconds - call.agents_s for call in measured.calls]),
-            bare=bare_overheads,
+            beside={"engine": bare_overheads},
         ),
         Figure(
             name="HTTP run overhead",
             unit="s",
             says=f"a warm run of {FEW} agents, POST to `run_complete`, without their own time",
-            ours=Samples([run.seconds - run.agents_s for run in measured.few]),
-            bare=bare_overheads,
+            ours=overhead_of(measured.few),
+            beside={"engine": bare_overheads},
         ),
         Figure(
             name=f"{MANY} variations run",
             unit="s",
             says=f"POST until the {MANY}th `started` is seen; bare: until the {MANY}th container's first line",
             ours=Samples([run.of_kind("started")[-1].at - run.begun for run in measured.many]),
-            bare=Samples([run.lines[-1].at - run.begun for run in measured.bare_many]),
+            beside={"engine": Samples([run.lines[-1].at - run.begun for run in measured.bare_many])},
         ),
         Figure(
             name="line to viewer",
             unit="ms",
             says="from an agent's print to a viewer of the stream; bare: to a reader of the engine's log",
-            ours=Samples([delay * 1000 for run in measured.paced for delay in _delays(_seen_lines(run))]),
-            bare=Samples([delay * 1000 for run in measured.bare_paced for delay in _delays(run.lines)]),
+            ours=delays_of(measured.paced),
+            beside={"engine": Samples([delay * 1000 for run in measured.bare_paced for delay in _delays(run.lines)])},
         ),
         Figure(
             name=f"{BURST_LINES} lines at once",
             unit="s",
             says="from the first one's print until the last is seen in the same two places",
-            ours=Samples([_flood(_seen_lines(run)) for run in measured.burst]),
-            bare=Samples([_flood(run.lines) for run in measured.bare_burst]),
+            ours=floods_of(measured.burst),
+            beside={"engine": Samples([_flood(run.lines) for run in measured.bare_burst])},
         ),
         Figure(
             name="model's delta to agent",
             unit="ms",
             says=f"{AGENTS} agents stream, a delta every {PACE_S * 1000:.0f} ms: through the gateway, and without it",
             ours=Samples([delay * 1000 for streams in measured.relayed_paced for delay in streams.delays]),
-            bare=Samples([delay * 1000 for streams in measured.direct_paced for delay in streams.delays]),
-            bare_is="direct",
+            beside={"direct": Samples([delay * 1000 for streams in measured.direct_paced for delay in streams.delays])},
         ),
         Figure(
             name=f"{AGENTS * FLAT_OUT_DELTAS} deltas",
             unit="s",
             says=f"{AGENTS} of our agents read, by the SDK, as fast as they can: the same two ways",
             ours=Samples([streams.seconds for streams in measured.relayed_flat_out]),
-            bare=Samples([streams.seconds for streams in measured.direct_flat_out]),
-            bare_is="direct",
+            beside={"direct": Samples([streams.seconds for streams in measured.direct_flat_out])},
         ),
     ]
+
+
+def overhead_of(runs: Sequence[Watched]) -> Samples:
+    """Seconds that runs took besides their agents' own."""
+    return Samples([run.seconds - run.agents_s for run in runs])
+
+
+def delays_of(runs: Sequence[Watched]) -> Samples:
+    """Milliseconds from a line's print to its viewer."""
+    return Samples([delay * 1000 for run in runs for delay in _delays(_seen_lines(run))])
+
+
+def floods_of(runs: Sequence[Watched]) -> Samples:
+    """Seconds from the first line's print until its viewer had the last."""
+    return Samples([_flood(_seen_lines(run)) for run in runs])
 
 
 def _seen_lines(run: Watched) -> list[Printed]:
@@ -150,25 +169,16 @@ def _flood(lines: Sequence[Printed]) -> float:
     return lines[-1].wall - printed_at(lines[0].text)
 
 
-def phases(measured: Measured) -> list[Phase]:
+def phases_of(runs: Sequence[Watched]) -> list[Phase]:
     """What a warm run of a few agents over HTTP consists of."""
-    rounds = [run.phases() for run in measured.few]
+    rounds = [run.phases() for run in runs]
     return [Phase(name, Samples([each[name] for each in rounds])) for name in rounds[0]]
 
 
-def counts(measured: Measured) -> list[Count]:
-    runs = [*measured.few, *measured.many, *measured.paced, *measured.burst]
-    whole = sum(run.is_complete for run in runs)
-    events = sum(len(run.frames) for run in runs)
+def _counts(measured: Measured) -> list[Count]:
     again = Samples([call.again_s for call in measured.calls])
     found = [
-        Count(
-            name="logs complete",
-            value=whole / len(runs),
-            text=f"{whole} of {len(runs)} runs, {events} events, none missing, none twice, in order"
-            if whole == len(runs)
-            else f"{whole} of {len(runs)} runs: EVENTS ARE MISSING",
-        ),
+        complete_of([*measured.few, *measured.many, *measured.paced, *measured.burst]),
         _segments("segments per 1000 lines, paced", measured.paced, PACED_LINES),
         _segments("segments per 1000 lines, at once", measured.burst, BURST_LINES),
         Count(
@@ -177,12 +187,24 @@ def counts(measured: Measured) -> list[Count]:
             text=f"{again.median:.1f} s for `dagger call … report`, its agents not run again",
         ),
     ]
-    cpu = [run.cpu_s for run in measured.burst if run.cpu_s is not None]
-    if cpu:
-        each = Samples([seconds / BURST_LINES * 1e6 for seconds in cpu]).median
-        text = f"{each:.0f} µs of the service's process, its start of the run included"
-        found.append(Count(name="CPU per line, at once", value=each, text=text))
-    return found
+    return [*found, *cpu_of(measured.burst)]
+
+
+def complete_of(runs: Sequence[Watched]) -> Count:
+    """How many of the runs' logs lack nothing."""
+    whole, events = sum(run.is_complete for run in runs), sum(len(run.frames) for run in runs)
+    found = f"{events} events, none missing, none twice, in order" if whole == len(runs) else "EVENTS ARE MISSING"
+    return Count(name="logs complete", value=whole / len(runs), text=f"{whole} of {len(runs)} runs, {found}")
+
+
+def cpu_of(runs: Sequence[Watched]) -> list[Count]:
+    """What the service took of the processor for lines that came at once; nothing where that cannot be known."""
+    cpu = [run.cpu_s for run in runs if run.cpu_s is not None]
+    if not cpu:
+        return []
+    each = Samples([seconds / BURST_LINES * 1e6 for seconds in cpu]).median
+    text = f"{each:.0f} µs of the service's process, its start of the run included"
+    return [Count(name="CPU per line, at once", value=each, text=text)]
 
 
 def _segments(name: str, runs: list[Watched], lines: int) -> Count:

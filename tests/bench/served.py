@@ -19,8 +19,8 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.db.embedded import embedded_postgres
-from service.demo.git_server import git_server
 from service.demo.sample import make_sample
+from service.git_server import git_server
 from tests.bench.errors import BenchError
 from tests.bench.limit import limit
 from tests.bench.process import end
@@ -51,6 +51,11 @@ class Served:
         except FileNotFoundError:
             return None
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> int:
+        """Bytes of the service's process alone that it shares with nobody."""
+        rows = (line.split() for line in Path(f"/proc/{self._pid}/smaps_rollup").read_text().splitlines()[1:])
+        return sum(int(row[1]) for row in rows if row[0].startswith("Private_")) * 1024
 
     async def segments(self, run_id: UUID) -> int:
         """Rows that hold a run's log."""

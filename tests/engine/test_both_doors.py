@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import httpx2
 
-from tests.engine_contract import CHANGED
+from tests.contract.trees import CHANGED
 from tests.git_repositories import GitRepositories
 from tests.service.api import start_run, until
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from service.engine.dagger import DaggerEngine
-from tests.engine_contract import EngineContract
+from tests.contract import EngineContract
 
 
 class TestDaggerEngine(EngineContract):

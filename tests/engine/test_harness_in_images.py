@@ -8,9 +8,10 @@ import dagger
 import pytest
 
 import agent_image
-from aideator.harness import EXCLUDE, MOUNT, PYTHON_IMAGE, RESULT, harness, try_harness
-from aideator.variation import Task, variation
-from aideator.workspace import WORKDIR
+from aideator.harness import EXCLUDE, PYTHON_IMAGE, harness, try_harness
+from aideator.places import MOUNT, RESULT, WORKDIR
+from aideator.task import Task
+from aideator.variation import variation
 
 in_any_image = pytest.mark.parametrize("image", [PYTHON_IMAGE, "busybox"])
 

@@ -13,9 +13,9 @@ import pytest
 from service.engine.dagger import DaggerEngine
 from service.settings import Settings
 from tests.bare_engine import Instance, client_env, kill, start, stop
-from tests.engine.processes import STUBBORN, processes_of, until_at_work
 from tests.engine.stream import follow
 from tests.git_repositories import GitRepositories
+from tests.processes import STUBBORN, processes_of, until_at_work
 from tests.service.api import check_log, frames, service, start_run, until
 
 pytestmark = pytest.mark.bare_engine

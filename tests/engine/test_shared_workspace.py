@@ -10,10 +10,10 @@ import msgspec
 
 from aideator.harness import PYTHON_IMAGE
 from aideator.workspace import setup_cache
-from service.demo.git_server import git_server
 from service.engine.dagger import DaggerEngine
+from service.git_server import git_server
+from tests.contract.sandboxes import by_command, prepared, scripted, spec, vary
 from tests.engine.visitors import visitors
-from tests.engine_contract import by_command, prepared, scripted, spec, vary
 from tests.git_repositories import GitRepositories
 
 BY_COMMAND, BY_SCRIPT = range(4), range(4, 8)

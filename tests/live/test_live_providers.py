@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from service.engine.local import LocalEngine, LocalOptions
 from service.settings import Settings
 from tests.git_repositories import GitRepositories
-from tests.process_engine import ProcessEngine
 from tests.service.api import frames, service, start_run, until
 
 MODELS = {
@@ -33,7 +33,9 @@ async def test_the_builtin_agent_mends_a_failing_test(
     if os.environ.get("AIDEATOR_LIVE") != "1" or not os.environ.get(variable):
         pytest.skip(f"costs money: set AIDEATOR_LIVE=1 and {variable}")
     settings = Settings.from_environ({**os.environ, "GIT_ALLOW": f"{git.url}/", "BUDGET_USD": "0"}, folder=tmp_path)
-    async with service(settings, database_url, ProcessEngine(tmp_path), os.environ) as client:
+    async with service(
+        settings, database_url, LocalEngine(LocalOptions(home=tmp_path / "local")), os.environ
+    ) as client:
         model, budget = MODELS[variable], {"calls": 20}
         run = await start_run(
             client, git.make("broken", BROKEN), prompt=PROMPT, model=model, budget=budget, timeout_s=LIMIT_S

@@ -37,6 +37,13 @@ def shell(command: str) -> Call:
     return Call(ways, otherwise="")
 
 
+def mcp(server: str, tool: str, **arguments: Any) -> Call:
+    """A call of an MCP server's tool by Claude Code, by Codex, or by our own agent."""
+    name = f"mcp__{server}__{tool}"
+    source = f"const done = await tools.{name}({json.dumps(arguments)}); text(JSON.stringify(done));"
+    return Call({f"{server}__{tool}": arguments, name: arguments, "exec": {SOURCE: source}}, otherwise="")
+
+
 def submit(summary: str = "Done.") -> Call:
     """The end of our own agent's work; other agents end with a text, so for them it is one."""
     return Call({"submit": {"summary": summary}}, otherwise=summary)

@@ -19,6 +19,7 @@ from service.run import ENDED
 from service.serving import serving
 from service.settings import Settings
 from tests.own_task import in_own_task
+from tests.processes import processes_of
 
 RUNS = "/api/v1/runs"
 LIMIT_S = 30.0
@@ -53,6 +54,11 @@ def _frame(raw: bytes) -> Frame:
     assert names in ([b"id", b"event", b"data"], [b"event", b"data"]), raw
     values = {name.decode(): value.decode() for name, value in fields}
     return Frame(raw, values.get("id", ""), values["event"], json.loads(values["data"]))
+
+
+def whole(received: bytes) -> bytes:
+    """The frames of a stream that have come in full."""
+    return received[: received.rfind(b"\n\n") + 2] if b"\n\n" in received else b""
 
 
 def log_of(stream: bytes) -> bytes:
@@ -104,10 +110,24 @@ async def until(client: httpx2.AsyncClient, run: str, *states: str, limit_s: flo
     return found
 
 
-async def until_exists(path: Path) -> None:
+async def until_printed(client: httpx2.AsyncClient, run: str, *lines: str, times: int = 1) -> bytes:
+    """Wait until agents, or setup, have printed each of these lines so many times; returns the stream so far."""
+    received = b""
     with anyio.fail_after(LIMIT_S):
-        while not path.exists():  # noqa: ASYNC110, ASYNC240 -- a file has no event
-            await anyio.sleep(0.01)
+        async with client.stream("GET", f"{run}/stream", timeout=None) as response:
+            async for chunk in response.aiter_raw():
+                received += chunk
+                printed = [frame.data["content"] for frame in parse(log_of(whole(received)))]
+                if all(printed.count(f"{line}\n") >= times for line in lines):
+                    return received
+    raise AssertionError(f"the run ended without {lines}")
+
+
+async def until_gone(run: str) -> None:
+    """Wait until no process of a run is left."""
+    with anyio.fail_after(LIMIT_S):
+        while processes_of(run):  # noqa: ASYNC110 -- processes that are not ours have no event
+            await anyio.sleep(0.02)
 
 
 async def stream(client: httpx2.AsyncClient, run: str, *, after: str = "", path: str = "/stream") -> bytes:

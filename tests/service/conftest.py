@@ -1,4 +1,4 @@
-"""The service on an engine of processes, on a database of the test's own."""
+"""The service on an engine that can be made to fail, on a database of the test's own."""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -7,17 +7,22 @@ import httpx2
 import pytest
 from msgspec import structs
 
+from service.engine.local import LocalEngine, LocalOptions
 from service.settings import Settings
+from tests.faulty_engine import FaultyEngine
 from tests.git_repositories import GitRepositories
-from tests.process_engine import ProcessEngine
 from tests.service.api import service
+from tests.service.gates import Gates
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> ProcessEngine:
-    folder = tmp_path / "engine"
-    folder.mkdir()
-    return ProcessEngine(folder)
+def gates(tmp_path: Path) -> Gates:
+    return Gates(tmp_path / "gates")
+
+
+@pytest.fixture
+def engine(tmp_path: Path, gates: Gates) -> FaultyEngine:
+    return FaultyEngine(LocalEngine(LocalOptions(home=tmp_path / "local", tools=(gates.folder,))))
 
 
 @pytest.fixture
@@ -26,6 +31,6 @@ def settings(git: GitRepositories) -> Settings:
 
 
 @pytest.fixture
-async def client(settings: Settings, database_url: str, engine: ProcessEngine) -> AsyncGenerator[httpx2.AsyncClient]:
+async def client(settings: Settings, database_url: str, engine: FaultyEngine) -> AsyncGenerator[httpx2.AsyncClient]:
     async with service(settings, database_url, engine) as client:
         yield client

@@ -1,4 +1,4 @@
-"""A service as a process of its own, for tests to kill; arguments: database URL, GIT_ALLOW, folder of the engine."""
+"""A service as a process of its own, for tests to kill; arguments: database URL, GIT_ALLOW, home of the engine."""
 
 import sys
 from pathlib import Path
@@ -8,16 +8,16 @@ from msgspec import structs
 
 from service.app import create_app
 from service.db.connect import connected
+from service.engine.local import LocalEngine, LocalOptions
 from service.providers import read_providers
 from service.serving import serving
 from service.settings import Settings
-from tests.process_engine import ProcessEngine
 from tests.service.api import NOWHERE
 
 
 async def main(database_url: str, git_allow: str, folder: str) -> None:
     settings = structs.replace(Settings(), git_allow=git_allow)
-    engine = ProcessEngine(Path(folder))
+    engine = LocalEngine(LocalOptions(home=Path(folder)))
     providers = read_providers(settings, {}, folder=NOWHERE)
     async with (
         connected(database_url) as database,

@@ -6,8 +6,8 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from tests.faulty_engine import FaultyEngine
 from tests.git_repositories import GitRepositories
-from tests.process_engine import ProcessEngine
 from tests.service.api import RUNS, start_run, until
 
 Client = httpx2.AsyncClient
@@ -215,7 +215,7 @@ async def test_another_method_is_not_allowed(client: Client):
 
 
 async def test_with_the_engine_down_a_run_is_refused_for_now(
-    client: Client, git: GitRepositories, engine: ProcessEngine
+    client: Client, git: GitRepositories, engine: FaultyEngine
 ):
     engine.down = True
     response = await client.post(RUNS, json={"repo_url": git.make("repo"), "prompt": "x"})

@@ -1,21 +1,19 @@
 """Runs whose gateway, or the engine that has it, does not do what it should."""
 
 from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from contextlib import aclosing
 
 import anyio
 import pytest
 from msgspec import structs
 from structlog.testing import capture_logs
 
-from service.engine import Line, Producer, SandboxSpec, Serving
+from service.engine import Line, Producer, Serving
 from service.errors import EngineError
 from service.frames import now
 from service.settings import Settings
+from tests.faulty_engine import FaultyEngine, FaultySandbox
 from tests.git_repositories import GitRepositories
-from tests.process_engine import ProcessEngine, ProcessSandbox
 from tests.providers.fake import FakeProvider, fake_provider
 from tests.providers.script import Script, Turn, shell, submit
 from tests.service.api import check_log, frames, service, start_run, until
@@ -25,7 +23,7 @@ MODEL = "anthropic/claude-sonnet-5-5"
 KEY = "ANTHROPIC_API_KEY"
 
 
-class Unreadable(ProcessSandbox):
+class Unreadable(FaultySandbox):
     """The ledger cannot be had, though the gateway lives."""
 
     async def final_output(self, producer: Producer) -> list[bytes]:
@@ -34,7 +32,7 @@ class Unreadable(ProcessSandbox):
         return await super().final_output(producer)
 
 
-class Noisy(ProcessSandbox):
+class Noisy(FaultySandbox):
     """The gateway prints what is no event."""
 
     async def relay(self) -> AsyncGenerator[Line | Serving]:
@@ -46,7 +44,7 @@ class Noisy(ProcessSandbox):
                         yield Line("gateway", b"WARNING: \xff" + b"x" * 10_000, now())
 
 
-class Stuck(ProcessSandbox):
+class Stuck(FaultySandbox):
     """The gateway never serves."""
 
     async def relay(self) -> AsyncGenerator[Line | Serving]:
@@ -54,30 +52,11 @@ class Stuck(ProcessSandbox):
         yield Serving()
 
 
-class Endless(ProcessSandbox):
+class Endless(FaultySandbox):
     """The gateway does not end when it is asked to."""
 
     async def end_relay(self) -> None:
         await anyio.sleep_forever()
-
-
-class Engine(ProcessEngine):
-    """One with sandboxes of `kind`, each in `here`."""
-
-    def __init__(self, kind: type[ProcessSandbox], here: Path) -> None:
-        super().__init__(here)
-        self._kind = kind
-        self._here = here
-
-    @asynccontextmanager
-    async def open(self, spec: SandboxSpec) -> AsyncGenerator[ProcessSandbox]:
-        with TemporaryDirectory(dir=self._here) as folder:
-            sandbox = self._kind(spec, Path(folder), set())
-            try:
-                yield sandbox
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await sandbox.end()
 
 
 @pytest.fixture
@@ -92,19 +71,19 @@ def settings(settings: Settings, fake: FakeProvider) -> Settings:
 
 
 async def test_a_ledger_that_cannot_be_read_costs_no_patch(
-    settings: Settings, database_url: str, git: GitRepositories, fake: FakeProvider, tmp_path: Path
+    settings: Settings, database_url: str, engine: FaultyEngine, git: GitRepositories, fake: FakeProvider
 ):
-    async with service(settings, database_url, Engine(Unreadable, tmp_path), {KEY: fake.key}) as client:
+    async with service(settings, database_url, FaultyEngine(engine, Unreadable), {KEY: fake.key}) as client:
         ended = await until(client, await start_run(client, git.make("repo"), model=MODEL))
     assert ended["state"] == "succeeded", ended
     assert ended["variations"][0]["patch_bytes"]
 
 
 async def test_what_a_gateway_prints_besides_its_events_is_for_the_operator_and_not_without_bound(
-    settings: Settings, database_url: str, git: GitRepositories, fake: FakeProvider, tmp_path: Path
+    settings: Settings, database_url: str, engine: FaultyEngine, git: GitRepositories, fake: FakeProvider
 ):
     with capture_logs() as told:
-        async with service(settings, database_url, Engine(Noisy, tmp_path), {KEY: fake.key}) as client:
+        async with service(settings, database_url, FaultyEngine(engine, Noisy), {KEY: fake.key}) as client:
             run = await start_run(client, git.make("repo"), model=MODEL)
             ended = await until(client, run, "succeeded")
             log = await frames(client, run)
@@ -117,27 +96,27 @@ async def test_what_a_gateway_prints_besides_its_events_is_for_the_operator_and_
 
 
 async def test_a_gateway_that_does_not_serve_in_time_fails_the_run(
-    settings: Settings, database_url: str, git: GitRepositories, fake: FakeProvider, tmp_path: Path
+    settings: Settings, database_url: str, engine: FaultyEngine, git: GitRepositories, fake: FakeProvider
 ):
     settings = structs.replace(settings, setup_timeout=0.5)
-    async with service(settings, database_url, Engine(Stuck, tmp_path), {KEY: fake.key}) as client:
+    async with service(settings, database_url, FaultyEngine(engine, Stuck), {KEY: fake.key}) as client:
         ended = await until(client, await start_run(client, git.make("repo"), model=MODEL))
     assert (ended["state"], ended["code"]) == ("failed", "gateway.failed")
     assert "0.5 seconds" in ended["detail"]
 
 
 async def test_a_gateway_that_does_not_end_is_left_and_the_run_ends_well(
-    settings: Settings, database_url: str, git: GitRepositories, fake: FakeProvider, tmp_path: Path
+    settings: Settings, database_url: str, engine: FaultyEngine, git: GitRepositories, fake: FakeProvider
 ):
-    async with service(settings, database_url, Engine(Endless, tmp_path), {KEY: fake.key}) as client:
+    async with service(settings, database_url, FaultyEngine(engine, Endless), {KEY: fake.key}) as client:
         ended = await until(client, await start_run(client, git.make("repo"), model=MODEL))
     assert (ended["state"], ended["usage"]["calls"]) == ("succeeded", len(WORK))
 
 
 async def test_what_the_gateway_tells_is_shown_with_the_variation_that_it_is_about(
-    settings: Settings, database_url: str, git: GitRepositories, fake: FakeProvider, tmp_path: Path
+    settings: Settings, database_url: str, engine: FaultyEngine, git: GitRepositories, fake: FakeProvider
 ):
-    async with service(settings, database_url, ProcessEngine(tmp_path), {KEY: fake.key}) as client:
+    async with service(settings, database_url, engine, {KEY: fake.key}) as client:
         run = await start_run(client, git.make("repo"), model=MODEL, variations=2)
         await until(client, run, "succeeded")
         used = [frame.data for frame in await frames(client, run) if frame.event["kind"] == "usage"]

@@ -1,7 +1,7 @@
 """Runs whose agents ask models, through a gateway, at a provider that is a fake."""
 
+import json
 from collections.abc import AsyncGenerator, Generator
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -9,12 +9,24 @@ import pytest
 from msgspec import structs
 
 from service.settings import Settings
+from tests.faulty_engine import FaultyEngine
 from tests.git_repositories import GitRepositories
-from tests.process_engine import ProcessEngine
 from tests.providers.fake import FakeProvider, fake_provider
 from tests.providers.faults import refused
 from tests.providers.script import Script, Turn, shell, submit
-from tests.service.api import check_log, frames, service, start_run, until, until_exists
+from tests.service.api import (
+    Frame,
+    check_log,
+    frames,
+    of_variation,
+    parse,
+    service,
+    start_run,
+    until,
+    until_printed,
+    whole,
+)
+from tests.service.gates import Gates
 
 WORK: Script = (
     Turn(text="Let me look.", calls=[shell("ls")]),
@@ -37,7 +49,7 @@ def settings(settings: Settings, fake: FakeProvider) -> Settings:
 
 @pytest.fixture
 async def client(
-    settings: Settings, database_url: str, engine: ProcessEngine, fake: FakeProvider
+    settings: Settings, database_url: str, engine: FaultyEngine, fake: FakeProvider
 ) -> AsyncGenerator[httpx2.AsyncClient]:
     keys = {"ANTHROPIC_API_KEY": fake.key, "LLM_API_KEY": fake.key}
     async with service(settings, database_url, engine, keys) as client:
@@ -75,7 +87,7 @@ async def test_a_price_that_nobody_knows_makes_the_cost_unknown(client: httpx2.A
 
 
 async def test_lines_that_are_missing_live_are_taken_from_the_ledger(
-    client: httpx2.AsyncClient, git: GitRepositories, engine: ProcessEngine
+    client: httpx2.AsyncClient, git: GitRepositories, engine: FaultyEngine
 ):
     engine.drop_lines = {1, 2, 3, 4}
     run = await start_run(client, git.make("repo"), model=MODEL)
@@ -85,7 +97,7 @@ async def test_lines_that_are_missing_live_are_taken_from_the_ledger(
 
 
 async def test_a_wrong_key_fails_the_run_and_is_tried_once(
-    settings: Settings, database_url: str, engine: ProcessEngine, git: GitRepositories, fake: FakeProvider
+    settings: Settings, database_url: str, engine: FaultyEngine, git: GitRepositories, fake: FakeProvider
 ):
     async with service(settings, database_url, engine, {"ANTHROPIC_API_KEY": "wrong"}) as client:
         run = await start_run(client, git.make("repo"), variations=4, model=MODEL)
@@ -96,18 +108,17 @@ async def test_a_wrong_key_fails_the_run_and_is_tried_once(
 
 
 async def test_a_key_that_is_gone_when_the_run_begins_is_its_failure(
-    settings: Settings, database_url: str, engine: ProcessEngine, git: GitRepositories, tmp_path: Path
+    settings: Settings, database_url: str, engine: FaultyEngine, git: GitRepositories, gates: Gates
 ):
-    key, providers = tmp_path / "key", tmp_path / "providers.toml"
+    key, providers = gates.folder / "key", gates.folder / "providers.toml"
     key.write_text("here")
     providers.write_text(f'[anthropic]\nkey = "file://{key}"\n')
     settings = structs.replace(settings, providers_file=str(providers), max_runs=1)
     async with service(settings, database_url, engine) as client:
-        hold = tmp_path / "hold"
-        first = await start_run(client, git.make("repo"), f"until [ -e {hold} ]; do sleep 0.02; done")
+        first = await start_run(client, git.make("repo"), gates.wait())
         second = await start_run(client, git.make("other"), model=MODEL)
         key.unlink()
-        hold.touch()
+        gates.open()
         await until(client, first, "succeeded")
         assert (await until(client, second, "failed"))["code"] == "llm.no_key"
 
@@ -158,43 +169,54 @@ async def test_a_matrix_gives_each_variation_its_agent(
     assert b"+other" in (await client.get(ended["variations"][3]["patch_url"])).content
 
 
-async def test_a_token_dies_with_its_variation(client: httpx2.AsyncClient, git: GitRepositories, tmp_path: Path):
-    first, second = tmp_path / "first", tmp_path / "second"
-    tell = f'echo "$ANTHROPIC_BASE_URL $ANTHROPIC_API_KEY" > {first}.new; mv {first}.new {first}'
-    wait = f"until [ -e {second} ]; do sleep 0.02; done"
+ASK = """
+import os, sys, urllib.error, urllib.request
+headers = {"x-api-key": open(sys.argv[1]).read(), "anthropic-version": "2023-06-01"}
+try:
+    urllib.request.urlopen(urllib.request.Request(os.environ["ANTHROPIC_BASE_URL"] + "/v1/models", headers=headers))
+except urllib.error.HTTPError as error:
+    print(error.code, error.read().decode())
+"""
+
+
+async def test_a_token_dies_with_its_variation(client: httpx2.AsyncClient, git: GitRepositories, gates: Gates):
+    ask = f"{gates.wait('token')}; python3 ask.py {gates.folder}/token"
     agents = [
-        {"agent": "command", "command": tell, "model": MODEL},
-        {"agent": "command", "command": wait, "model": MODEL},
+        {"agent": "command", "command": "echo token $ANTHROPIC_API_KEY", "model": MODEL},
+        {"agent": "command", "command": ask, "model": MODEL},
     ]
-    answer = await client.post("/api/v1/runs", json={"repo_url": git.make("repo"), "prompt": "Do it", "agents": agents})
+    url = git.make("repo", {"ask.py": ASK})
+    answer = await client.post("/api/v1/runs", json={"repo_url": url, "prompt": "Do it", "agents": agents})
     run = answer.json()["status_url"]
-    await until_exists(first)
-    url, token = first.read_text().split()
-    await _until_ended(client, run, 0)
-    async with httpx2.AsyncClient() as stranger:
-        refusal = await stranger.get(
-            f"{url}/v1/models", headers={"x-api-key": token, "anthropic-version": "2023-06-01"}
-        )
-    assert (refusal.status_code, refusal.json()["error"]["code"]) == (401, "llm.token")
-    second.touch()
+    _, token = printed_by(parse(await until_ended(client, run, 0)), 0).split()
+    gates.open("token", token)
     await until(client, run, "succeeded")
+    status, _, refusal = printed_by(await frames(client, run), 1).partition(" ")
+    assert (status, json.loads(refusal)["error"]["code"]) == ("401", "llm.token")
 
 
-async def _until_ended(client: httpx2.AsyncClient, run: str, index: int) -> None:
+async def until_ended(client: httpx2.AsyncClient, run: str, index: int) -> bytes:
+    """Wait until a variation has ended; returns the stream so far."""
+    received = b""
     async with client.stream("GET", f"{run}/stream", timeout=None) as stream:
-        async for line in stream.aiter_lines():
-            if line == "event: agent_complete":
-                return
+        async for chunk in stream.aiter_raw():
+            received += chunk
+            ended = [frame for frame in parse(whole(received)) if frame.name == "agent_complete"]
+            if index in [frame.data["variation_id"] for frame in ended]:
+                return whole(received)
     raise AssertionError(f"variation {index} never ended")
 
 
+def printed_by(log: list[Frame], index: int) -> str:
+    return "".join(event["text"] for event in of_variation(log, index) if event["kind"] == "output")
+
+
 async def test_a_gateway_that_dies_fails_the_run(
-    client: httpx2.AsyncClient, git: GitRepositories, engine: ProcessEngine, tmp_path: Path
+    client: httpx2.AsyncClient, git: GitRepositories, engine: FaultyEngine
 ):
-    began = tmp_path / "began"
-    agents = [{"agent": "command", "command": f"touch {began}; sleep 1000", "model": MODEL}]
+    agents = [{"agent": "command", "command": "echo here; sleep 1000", "model": MODEL}]
     answer = await client.post("/api/v1/runs", json={"repo_url": git.make("repo"), "prompt": "Do it", "agents": agents})
     run = answer.json()["status_url"]
-    await until_exists(began)
+    await until_printed(client, run, "here")
     engine.kill_gateways()
     assert (await until(client, run, "failed"))["code"] == "gateway.failed"

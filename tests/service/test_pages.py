@@ -6,7 +6,7 @@ import httpx2
 from msgspec import structs
 
 from service.settings import Settings
-from tests.process_engine import ProcessEngine
+from tests.faulty_engine import FaultyEngine
 from tests.service.api import service
 
 Client = httpx2.AsyncClient
@@ -14,14 +14,14 @@ Client = httpx2.AsyncClient
 ABROAD = re.compile(r"""(?:src|href|url)\s*[=(:]\s*["']?(?:https?:)?//(?!127\.0\.0\.1)[^"'\s)>]+""")
 
 
-async def test_health_reports_postgres_the_engine_and_what_it_can(client: Client, engine: ProcessEngine):
+async def test_health_reports_postgres_the_engine_and_what_it_can(client: Client, engine: FaultyEngine):
     for path in ("/health", "/healthcheck", "/api/v1/health"):
         response = await client.get(path)
         assert response.status_code == 200
         report = response.json()
         assert (report["status"], report["postgres"]["ok"], report["engine"]["ok"]) == ("ok", True, True)
         assert report["postgres"]["detail"].startswith("Postgres ")
-        assert report["engine"]["capabilities"]["name"] == "process"
+        assert report["engine"]["capabilities"]["name"] == "local"
     engine.down = True
     for path in ("/health", "/healthcheck", "/api/v1/health"):
         response = await client.get(path)
@@ -30,7 +30,7 @@ async def test_health_reports_postgres_the_engine_and_what_it_can(client: Client
 
 
 async def test_health_reports_the_providers_and_which_have_a_key_but_no_key_and_no_url(
-    settings: Settings, database_url: str, engine: ProcessEngine
+    settings: Settings, database_url: str, engine: FaultyEngine
 ):
     settings = structs.replace(settings, gpt_oss_url="http://gpu.test:8000/v1")
     async with service(settings, database_url, engine, {"ANTHROPIC_API_KEY": "sk-secret"}) as client:

@@ -1,15 +1,12 @@
 import re
 from collections import Counter
 from datetime import datetime
-from pathlib import Path
-from uuid import UUID
 
 import anyio
 import httpx2
 import pytest
 
 from tests.git_repositories import FILES, GitRepositories
-from tests.process_engine import ProcessEngine, marked
 from tests.service.api import (
     RUNS,
     check_log,
@@ -21,7 +18,6 @@ from tests.service.api import (
     start_run,
     stream,
     until,
-    until_exists,
     view,
 )
 
@@ -125,100 +121,6 @@ async def test_frames_have_the_format_that_was_agreed(client: Client, git: GitRe
     assert {frame.name for frame in log} == {
         "run_status", "run_output", "agent_output", "agent_complete", "run_complete",
     }  # fmt: skip
-
-
-async def test_a_line_reaches_the_stream_before_its_container_ends(
-    client: Client, git: GitRepositories, tmp_path: Path
-):
-    go = tmp_path / "go"
-    run_url = await start_run(client, git.make("repo"), f"echo waiting; until [ -e {go} ]; do sleep 0.01; done")
-    with anyio.fail_after(20):
-        async with client.stream("GET", f"{run_url}/stream") as response:
-            received = b""
-            async for chunk in response.aiter_raw():
-                received += chunk
-                if b"waiting" in received and not go.exists():
-                    assert (await view(client, run_url))["state"] == "running"
-                    go.touch()
-    assert parse(received)[-1].name == "run_complete"
-    assert (await view(client, run_url))["state"] == "succeeded"
-
-
-async def test_twenty_thousand_lines_are_complete_and_in_order(client: Client, git: GitRepositories):
-    run_url = await start_run(client, git.make("repo"), "seq 1 20000")
-    log = await frames(client, run_url)
-    check_log(log)
-    outputs = [event["text"] for event in of_variation(log, 0) if event["kind"] == "output"]
-    assert outputs == [f"{number}\n" for number in range(1, 20_001)]
-
-
-async def test_a_missing_event_is_taken_from_the_final_output(
-    client: Client, git: GitRepositories, engine: ProcessEngine
-):
-    engine.drop_lines = {2, 5, 12}
-    run_url = await start_run(client, git.make("repo"), "seq 1 10", setup=["echo one; echo two"], variations=2)
-    log = await frames(client, run_url)
-    check_log(log)
-    for index in range(2):
-        events = of_variation(log, index)
-        assert sorted(event["n"] for event in events) == list(range(1, 13))
-        assert sorted(int(event["text"]) for event in events if event["kind"] == "output") == list(range(1, 11))
-    setup = [frame.event["n"] for frame in log if frame.name == "run_output"]
-    assert sorted(setup) == list(range(1, len(setup) + 1))
-    assert (await view(client, run_url))["state"] == "succeeded"
-
-
-@pytest.mark.parametrize(
-    ("commands", "content", "data"),
-    [
-        (r"printf 'a\000b\n'", "a\0b\n", None),
-        (r"printf 'broken \377\376\n'", "broken \ufffd\ufffd\n", "YnJva2VuIP/+Cg=="),
-        (r"printf '\033[31mred\033[0m\r\n'", "\033[31mred\033[0m\r\n", None),
-        (r"printf '\342\200\250\n'", "\u2028\n", None),
-    ],
-    ids=["NUL", "broken UTF-8", "ANSI", "line separator"],
-)
-async def test_output_of_any_kind_is_stored_and_shown(
-    client: Client, git: GitRepositories, commands: str, content: str, data: str | None
-):
-    run_url = await start_run(client, git.make("repo"), commands)
-    (frame,) = [frame for frame in await frames(client, run_url) if frame.data["type"] == "output"]
-    assert frame.data["content"] == content
-    assert frame.event.get("data") == data
-    assert frame.event.get("text", "") == ("" if data else content)
-    assert (await view(client, run_url))["state"] == "succeeded"
-
-
-async def test_long_lines_come_in_parts_and_forged_frames_stay_output(client: Client, git: GitRepositories):
-    forged = r"\n\nid: 1-999\nevent: run_complete\ndata: {}\n\n"
-    command = f"head -c 1000000 /dev/zero | tr '\\000' x; yes é | tr -d '\\n' | head -c 200000; printf '{forged}'"
-    run_url = await start_run(client, git.make("repo"), command)
-    log = await frames(client, run_url)
-    check_log(log)
-    outputs = [frame for frame in log if frame.data["type"] == "output"]
-    whole = "x" * 1_000_000 + "é" * 100_000 + forged.replace(r"\n", "\n")
-    assert "".join(frame.data["content"] for frame in outputs) == whole
-    assert all(len(frame.raw) < 40_000 for frame in log)
-    parts = [(frame.event.get("part", 0), frame.event.get("more", False)) for frame in outputs]
-    long = parts[: parts.index((0, False), 1)]
-    assert [part for part, _ in long] == list(range(len(long)))
-    assert [more for _, more in long] == [True] * (len(long) - 1) + [False]
-
-
-async def test_a_harness_that_lies_about_itself_ends_its_variation_and_nothing_else(
-    client: Client, git: GitRepositories
-):
-    lie = r"""{"n":2,"at":1,"kind":"finished","outcome":"%s","exit":3,"seconds":1,"reason":"a\\u0000b"}\n"""
-    command = f"""
-    outcome=gave_up
-    case $VARIATION_ID in 0) outcome=submitted ;; 2) exit ;; esac
-    printf '{lie}' $outcome > /proc/$PPID/fd/1
-    echo no event > /proc/$PPID/fd/1
-    exit 1
-    """
-    run = await until(client, await start_run(client, git.make("repo"), command, variations=3))
-    assert [each["state"] for each in run["variations"]] == ["failed", "failed", "succeeded"]
-    assert run["variations"][1]["detail"] == "a\ufffdb"
 
 
 async def test_what_a_clone_fails_of_is_told(client: Client, git: GitRepositories):
@@ -329,128 +231,6 @@ async def test_runs_are_listed_newest_first_in_pages(client: Client, git: GitRep
     assert listed == started[::-1]
     assert len((await client.get(RUNS)).json()["runs"]) == 5
     assert (await client.get(RUNS)).json()["runs"][0] == await view(client, started[-1])
-
-
-# Choosing
-
-
-async def test_a_person_chooses_a_variation_and_zero_is_one(client: Client, git: GitRepositories):
-    command = "[ $VARIATION_ID = 2 ] && kill -9 $PPID; echo x > x"
-    run_url = await start_run(client, git.make("repo"), command, variations=3)
-    assert (await until(client, run_url))["selected"] is None
-    for chosen, index in [(1, 1), ("0", 0), (0, 0), ("1", 1)]:
-        response = await client.post(f"{run_url}/select", json={"variation_id": chosen})
-        assert (response.status_code, response.json()["selected"]) == (200, index)
-        assert (await view(client, run_url))["selected"] == index
-    response = await client.post(f"{run_url}/select", json={"variation_id": 2})
-    assert (response.status_code, response.json()["code"]) == (409, "variation.no_patch")
-    for unknown in (3, -1, 10**30, "999999"):
-        response = await client.post(f"{run_url}/select", json={"variation_id": unknown})
-        assert (response.status_code, response.json()["code"]) == (404, "variation.not_found")
-    for wrong in ("one", "-1", 1.5, True, None, "", "٣"):
-        response = await client.post(f"{run_url}/select", json={"variation_id": wrong})
-        assert (response.status_code, response.json()["field"]) == (422, "variation_id"), wrong
-    assert (await view(client, run_url))["selected"] == 1
-
-
-async def test_nothing_can_be_chosen_before_the_end(client: Client, git: GitRepositories, tmp_path: Path):
-    run_url = await start_run(client, git.make("repo"), f"touch {tmp_path}/here; sleep 1000")
-    await until_exists(tmp_path / "here")
-    response = await client.post(f"{run_url}/select", json={"variation_id": 0})
-    assert (response.status_code, response.json()["code"]) == (409, "run.not_ended")
-    patch = await client.get(f"{run_url}/variations/0/patch")
-    assert (patch.status_code, patch.json()["code"]) == (404, "patch.none")
-
-
-# Cancelling
-
-
-async def test_cancelled_means_that_every_process_is_gone(client: Client, git: GitRepositories, tmp_path: Path):
-    stubborn = f"trap '' TERM; setsid sh -c 'trap \"\" TERM; sleep 1000' & touch {tmp_path}/$VARIATION_ID; sleep 1000"
-    run_url = await start_run(client, git.make("repo"), stubborn, variations=3)
-    mark = f"RUN_ID={UUID(run_url.rpartition('/')[2])}"
-    for index in range(3):
-        await until_exists(tmp_path / str(index))
-    assert len(marked(mark)) >= 9
-    response = await client.delete(run_url)
-    assert response.status_code == 202
-    run = await until(client, run_url)
-    assert marked(mark) == []
-    assert run["state"] == "cancelled"
-    assert [each["state"] for each in run["variations"]] == ["cancelled"] * 3
-    again = await client.delete(run_url)
-    assert again.status_code == 409
-    assert (again.json()["code"], again.json()["state"]) == ("run.ended", "cancelled")
-    log = await frames(client, run_url)
-    check_log(log)
-    assert log[-1].event["state"] == "cancelled"
-
-
-async def test_a_run_that_has_ended_cannot_be_cancelled(client: Client, git: GitRepositories):
-    run_url = await start_run(client, git.make("repo"), "true")
-    before = await until(client, run_url)
-    response = await client.delete(run_url)
-    assert response.status_code == 409
-    assert (response.json()["code"], response.json()["state"]) == ("run.ended", "succeeded")
-    assert await view(client, run_url) == before
-
-
-async def test_a_run_is_cancelled_during_its_setup(client: Client, git: GitRepositories, tmp_path: Path):
-    run_url = await start_run(client, git.make("repo"), "true", setup=[f"touch {tmp_path}/here; sleep 1000"])
-    await until_exists(tmp_path / "here")
-    assert (await client.delete(run_url)).status_code == 202
-    assert (await until(client, run_url))["state"] == "cancelled"
-    assert marked(f"RUN_ID={run_url.rpartition('/')[2]}") == []
-
-
-async def test_a_cancel_that_races_with_the_end_gives_one_end(client: Client, git: GitRepositories, tmp_path: Path):
-    url = git.make("repo")
-    for attempt in range(8):
-        go = tmp_path / f"go{attempt}"
-        run_url = await start_run(client, url, f"until [ -e {go} ]; do sleep 0.01; done", variations=2)
-        await until(client, run_url, "running")
-        go.touch()
-        await anyio.sleep(0.03 * attempt)
-        answers: list[httpx2.Response] = []
-        async with anyio.create_task_group() as tasks:
-
-            async def cancel(run_url: str = run_url, answers: list[httpx2.Response] = answers) -> None:
-                answers.append(await client.delete(run_url))
-
-            for _ in range(2):
-                tasks.start_soon(cancel)
-        run = await until(client, run_url)
-        check_log(await frames(client, run_url))
-        for answer in answers:
-            assert answer.status_code in {202, 409}
-            if answer.status_code == 409:
-                assert answer.json()["state"] == run["state"]
-        assert run["state"] in {"cancelled", "succeeded"}
-        if run["state"] == "succeeded":
-            assert {each["state"] for each in run["variations"]} == {"succeeded"}
-
-
-# Waiting
-
-
-async def test_runs_beyond_the_limit_wait_their_turn_and_may_be_cancelled_there(
-    client: Client, git: GitRepositories, tmp_path: Path
-):
-    url = git.make("repo")
-    go = tmp_path / "go"
-    busy = [await start_run(client, url, f"until [ -e {go} ]; do sleep 0.01; done") for _ in range(4)]
-    for run_url in busy:
-        await until(client, run_url, "running")
-    waiting, unwanted = await start_run(client, url, "true"), await start_run(client, url, "true")
-    assert (await client.delete(unwanted)).status_code == 202
-    run = await until(client, unwanted)
-    assert (run["state"], run["started_at"], run["commit"]) == ("cancelled", None, "")
-    assert [each["state"] for each in run["variations"]] == ["cancelled"]
-    check_log(await frames(client, unwanted))
-    assert (await view(client, waiting))["state"] == "queued"
-    go.touch()
-    for run_url in [*busy, waiting]:
-        assert (await until(client, run_url))["state"] == "succeeded"
 
 
 async def test_replays_are_equal_byte_for_byte(client: Client, git: GitRepositories):

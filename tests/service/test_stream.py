@@ -1,5 +1,4 @@
 import random
-from pathlib import Path
 
 import anyio
 import httpx2
@@ -8,9 +7,10 @@ from msgspec import structs
 
 from service.frames import HEARTBEAT
 from service.settings import Settings
+from tests.faulty_engine import FaultyEngine
 from tests.git_repositories import GitRepositories
-from tests.process_engine import ProcessEngine
-from tests.service.api import check_log, log_of, parse, service, start_run, stream, until, until_exists
+from tests.service.api import check_log, log_of, parse, service, start_run, stream, until, until_printed
+from tests.service.gates import Gates
 from tests.service.viewer import CutViewer
 
 Client = httpx2.AsyncClient
@@ -83,11 +83,10 @@ async def _raw_head(client: Client, run: str) -> bytes:
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_random_cuts_live_and_after_the_end_give_the_frames_of_a_viewer_never_cut(
-    client: Client, git: GitRepositories, tmp_path: Path, seed: int
+    client: Client, git: GitRepositories, gates: Gates, seed: int
 ):
     chance = random.Random(seed)
-    stop = tmp_path / "stop"
-    lines = f"i=0; until [ -e {stop} ]; do i=$((i+1)); echo line $i é; sleep 0.003; done; seq 1 500"
+    lines = f"i=0; until {gates.is_open()}; do i=$((i+1)); echo line $i é; sleep 0.003; done; seq 1 500"
     run = await start_run(client, git.make("repo"), lines, variations=2)
     never_cut: list[bytes] = []
 
@@ -100,7 +99,7 @@ async def test_random_cuts_live_and_after_the_end_give_the_frames_of_a_viewer_ne
         for _ in range(60):
             await viewer.watch(chance.randint(1, 6_000))
             assert not viewer.ended
-        stop.touch()
+        gates.open()
         while not viewer.ended:
             await viewer.watch(chance.randint(500, 60_000))
     (whole,) = never_cut
@@ -115,31 +114,27 @@ async def test_random_cuts_live_and_after_the_end_give_the_frames_of_a_viewer_ne
 
 
 async def test_a_heartbeat_comes_in_silence_and_is_not_part_of_the_log(
-    settings: Settings, database_url: str, engine: ProcessEngine, git: GitRepositories, tmp_path: Path
+    settings: Settings, database_url: str, engine: FaultyEngine, git: GitRepositories, gates: Gates
 ):
     quick = structs.replace(settings, heartbeat=0.05)
-    go = tmp_path / "go"
     async with service(quick, database_url, engine) as client:
-        run = await start_run(
-            client, git.make("repo"), f"touch {tmp_path}/here; until [ -e {go} ]; do sleep 0.01; done"
-        )
-        await until_exists(tmp_path / "here")
+        run = await start_run(client, git.make("repo"), f"echo here; {gates.wait()}")
+        await until_printed(client, run, "here")
         received = b""
         with anyio.fail_after(20):
             async with client.stream("GET", f"{run}/stream") as response:
                 async for chunk in response.aiter_raw():
                     received += chunk
                     if received.count(HEARTBEAT) >= 3:
-                        go.touch()
+                        gates.open()
         beats = [frame for frame in parse(received) if frame.name == "heartbeat"]
         assert len(beats) >= 3
         assert all(frame.raw == HEARTBEAT and not frame.id for frame in beats)
         assert log_of(received) == await stream(client, run)
 
 
-async def test_a_hundred_viewers_see_the_same(client: Client, git: GitRepositories, tmp_path: Path):
-    go = tmp_path / "go"
-    run = await start_run(client, git.make("repo"), f"until [ -e {go} ]; do sleep 0.01; done; seq 1 200")
+async def test_a_hundred_viewers_see_the_same(client: Client, git: GitRepositories, gates: Gates):
+    run = await start_run(client, git.make("repo"), f"{gates.wait()}; seq 1 200")
     seen: list[bytes] = []
 
     async def watch() -> None:
@@ -150,12 +145,12 @@ async def test_a_hundred_viewers_see_the_same(client: Client, git: GitRepositori
         for _ in range(100):
             tasks.start_soon(watch)
         await until(client, run, "running")
-        go.touch()
+        gates.open()
     assert set(seen) == {await stream(client, run)}
 
 
 async def test_stopping_the_service_ends_its_runs_and_its_streams_in_order(
-    settings: Settings, database_url: str, engine: ProcessEngine, git: GitRepositories
+    settings: Settings, database_url: str, engine: FaultyEngine, git: GitRepositories
 ):
     received: list[bytes] = []
     command, run = "echo hello; sleep 1000", ""

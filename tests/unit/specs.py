@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from service.engine import Capabilities
 from service.errors import InvalidError
 from service.providers import read_providers
 from service.repo_url import parse_allow
@@ -23,17 +24,30 @@ COMMAND = {"agent": "command", "command": "make"}
 
 Body = dict[str, Any]
 
+ANYTHING = Capabilities(
+    name="any",
+    foreign_images=True,
+    patch_after_cancel=True,
+    refuses_git_redirects=True,
+    leaves_out_submodules=True,
+    setup_network=True,
+    agent_network=True,
+)
 _ALLOW = parse_allow("https://git.test/")
 
 
-async def spec_of(body: Body, settings: Settings = SETTINGS, environ: dict[str, str] = KEYS) -> RunSpec:
+async def spec_of(
+    body: Body, settings: Settings = SETTINGS, environ: dict[str, str] = KEYS, can: Capabilities = ANYTHING
+) -> RunSpec:
     request = msgspec.convert({"repo_url": "https://git.test/a", "prompt": "do it", **body}, RunRequest)
     providers = read_providers(settings, environ, folder=Path(__file__).parent)
-    rules = Rules(settings=settings, allow=_ALLOW, providers=providers, prices=read_prices(settings))
+    rules = Rules(settings=settings, allow=_ALLOW, providers=providers, prices=read_prices(settings), capabilities=can)
     return await to_spec(request, rules)
 
 
-async def refusal(body: Body, settings: Settings = SETTINGS, environ: dict[str, str] = KEYS) -> tuple[str, str, str]:
+async def refusal(
+    body: Body, settings: Settings = SETTINGS, environ: dict[str, str] = KEYS, can: Capabilities = ANYTHING
+) -> tuple[str, str, str]:
     with pytest.raises(InvalidError) as raised:
-        await spec_of(body, settings, environ)
+        await spec_of(body, settings, environ, can)
     return raised.value.code, raised.value.field, str(raised.value)

@@ -25,6 +25,8 @@ def test_the_environment_goes_before_the_file(tmp_path: Path):
     [
         ("PORT", "http"), ("PORT", "70000"), ("MAX_VARIATIONS", "0"), ("AGENT_TIMEOUT", "-1"), ("DEBUG", "maybe"),
         ("BUDGET_USD", "-1"), ("BUDGET_USD", "much"), ("BUDGET_USD", "nan"), ("LLM_MAX_WAIT", "0"),
+        ("AIDEATOR_ENGINE", "docker"), ("LOCAL_HOME", "here"), ("LOCAL_TOOLS", "/opt/go:go"), ("LOCAL_NETWORK", "no"),
+        ("LOCAL_MEMORY", "0"), ("LOCAL_PROCESSES", "1"), ("LOCAL_CPUS", "-1"), ("LOCAL_DISK", "0"),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_is_refused_by_its_name(tmp_path: Path, name: str, value: str):
@@ -41,6 +43,11 @@ def test_any_origin_at_all_may_call_only_in_development(tmp_path: Path):
 def test_origins_are_separated_by_commas(tmp_path: Path):
     settings = Settings.from_environ({"CORS_ORIGINS": "https://a.test, https://b.test"}, folder=tmp_path)
     assert settings.cors_allowed() == ["https://a.test", "https://b.test"]
+
+
+def test_folders_of_tools_are_separated_by_colons(tmp_path: Path):
+    settings = Settings.from_environ({"LOCAL_TOOLS": "/opt/node:/opt/go dev:"}, folder=tmp_path)
+    assert settings.tools() == (Path("/opt/node"), Path("/opt/go dev"))
 
 
 def test_the_example_has_every_variable_with_its_default():

@@ -9,36 +9,17 @@ import httpx2
 
 from service.engine.dagger import DaggerEngine
 from service.settings import Settings
-from tests.engine.mending import AGENTS, BROKEN, LIMIT_S, MEND, MENDED, keys, start_agents
 from tests.git_repositories import GitRepositories
+from tests.mending import AGENTS, BROKEN, LIMIT_S, MEND, MENDED, check_mended, keys, start_agents
 from tests.providers.fake import FakeProvider
 from tests.providers.script import Turn, shell
-from tests.service.api import check_log, frames, of_variation, post_run, service, start_run, until
+from tests.service.api import frames, post_run, service, start_run, until
 
 
 async def test_every_agent_mends_a_failing_test_through_the_gateway(
     http: httpx2.AsyncClient, git: GitRepositories, fake: FakeProvider
 ):
-    run = await start_agents(http, git.make("broken", BROKEN), AGENTS)
-    ended = await until(http, run, limit_s=LIMIT_S)
-    log = await frames(http, run)
-    check_log(log)
-    for index, (each, asked) in enumerate(zip(ended["variations"], AGENTS, strict=True)):
-        assert (each["state"], each["agent"], each["model"]) == ("succeeded", asked["agent"], asked["model"]), each
-        assert MENDED in (await http.get(each["patch_url"])).content
-        assert each["usage"]["calls"] == len(MEND)
-        events = of_variation(log, index)
-        kinds = {event["kind"] for event in events}
-        assert {"started", "said", "tool_called", "tool_returned", "finished"} <= kinds
-        said = "".join(event.get("text", "") for event in events if event["kind"] == "said")
-        assert all(turn.text in said for turn in MEND)
-        assert any(
-            "passed" in event.get("text", "") for event in events if event["kind"] in {"tool_returned", "output"}
-        )
-    assert set(fake.keys) == {fake.key}
-    told = [frame.event for frame in log if frame.name == "run_output" and frame.event["kind"] == "usage"]
-    assert sorted(event["variation"] for event in told) == sorted(list(range(len(AGENTS))) * len(MEND))
-    assert ended["usage"]["calls"] == len(told) == len(fake.requests)
+    await check_mended(http, fake, git.make("broken", BROKEN))
 
 
 async def test_a_wrong_key_fails_the_run_and_is_tried_once(

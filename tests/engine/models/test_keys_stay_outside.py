@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tests.engine.mending import AGENTS, BROKEN, LIMIT_S, MEND, NEEDLE, start_agents
 from tests.git_repositories import GitRepositories
+from tests.mending import AGENTS, BROKEN, LIMIT_S, MEND, NEEDLE, start_agents
 from tests.providers.fake import FakeProvider
 from tests.providers.script import Turn, shell
 from tests.service.api import frames, of_variation, until

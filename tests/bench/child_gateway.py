@@ -1,4 +1,4 @@
-"""A run's gateway as a child process on this machine."""
+"""A run's gateway as a child process, at a port of this machine."""
 
 import os
 import subprocess
@@ -8,15 +8,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
-import httpx2
 import msgspec
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from service.engine import Models
-from service.errors import EngineError
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 _START_S = 60.0
 _END_S = 10.0
 
@@ -28,8 +26,6 @@ class ChildGateway:
         self._models = models
         self._folder = folder
         self._process: Process
-        self._control: httpx2.AsyncClient
-        self.was_told_to_end = False
         self.url = ""
 
     @asynccontextmanager
@@ -53,10 +49,7 @@ class ChildGateway:
         )
         try:
             self.url = await self._listening()
-            token = self._models.plan.control_token
-            async with httpx2.AsyncClient(base_url=self.url, headers={"Authorization": f"Bearer {token}"}) as control:
-                self._control = control
-                yield self
+            yield self
         finally:
             with anyio.CancelScope(shield=True):
                 await self._stop()
@@ -70,28 +63,9 @@ class ChildGateway:
             for line in lines:
                 yield line
 
-    def environ(self, index: int) -> dict[str, str]:
-        """What a harness is told of it; nothing for a variation that asks no model."""
-        tokens = {grant.variation: grant.token for grant in self._models.plan.grants}
-        return {"AIDEATOR_GATEWAY": self.url, "AIDEATOR_TOKEN": tokens[index]} if index in tokens else {}
-
-    async def ledger(self) -> list[bytes]:
-        try:
-            return (await self._control.get("/control/ledger")).raise_for_status().content.splitlines()
-        except httpx2.HTTPError as error:
-            raise EngineError("gateway.failed", f"its ledger cannot be read: {error}") from error
-
-    async def retire(self, index: int) -> None:
-        with suppress(httpx2.HTTPError):
-            await self._control.post(f"/control/retire/{index}")
-
     def end(self) -> None:
         """Let it come to its end, and `lines` with it."""
-        self.was_told_to_end = True
         self._process.terminate()
-
-    def kill(self) -> None:
-        self._process.kill()
 
     async def _listening(self) -> str:
         assert self._process.stderr is not None

@@ -1,0 +1,102 @@
+"""Engines on this machine, one for each means by which it can make trees."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncGenerator, Generator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from service.engine.local import LocalEngine, LocalOptions
+from service.engine.local_host import Host
+from service.engine.local_probe import find_host
+from tests.bench.errors import BenchError
+
+_XFS_BYTES = 4 << 30
+
+
+class Local(Struct, frozen=True):
+    """An engine, and where it keeps what it has."""
+
+    engine: LocalEngine
+    home: Path
+
+    def checkouts(self) -> int:
+        """How many there are, of all repositories."""
+        return sum(path.is_dir() for path in self.home.glob("repositories/*/trees/*"))
+
+
+class Engines(Struct, frozen=True, kw_only=True):
+    host: Host
+    usual: Local
+    """As the service has it here."""
+    by_means: dict[str, Local]
+    lacking: dict[str, str]
+    """Means that are not measured, and why not."""
+
+
+@asynccontextmanager
+async def engines(folder: Path) -> AsyncGenerator[Engines]:
+    """Engines that keep what they have below `folder`.
+
+    Raises:
+        EngineUnavailableError: this machine can have none.
+
+    """
+    home, other = folder / "usual", folder / "other"
+    host, plain = await find_host(home), await find_host(other, overlay=False)
+    usual = await known(home)
+    by_means = {host.means: usual}
+    if plain.means not in by_means:
+        by_means[plain.means] = await known(other, overlay=False)
+    lacking: dict[str, str] = {}
+    if "overlay" not in by_means:
+        lacking["overlay"] = "only root can have it"
+    if "copy" not in by_means:
+        lacking["copy"] = "the file system shares blocks"
+    with ExitStack() as stack:
+        if "reflink" not in by_means:
+            try:
+                place = stack.enter_context(_xfs(folder))
+                by_means["reflink"] = await known(place / "local", overlay=False)
+            except _NoXfsError as error:
+                lacking["reflink"] = str(error)
+        yield Engines(host=host, usual=usual, by_means=by_means, lacking=lacking)
+
+
+async def known(home: Path, *, overlay: bool = True) -> Local:
+    """An engine that has looked at its machine, as a service lets it when it starts."""
+    engine = LocalEngine(LocalOptions(home=home), overlay=overlay)
+    health = await engine.health()
+    if not health.ok:
+        raise BenchError(health.detail)
+    return Local(engine, home)
+
+
+class _NoXfsError(Exception):
+    """A file system that shares blocks cannot be had; the message says why."""
+
+
+@contextmanager
+def _xfs(folder: Path) -> Generator[Path]:
+    """XFS in a file, mounted for as long as the block lasts."""
+    if os.geteuid() != 0:
+        raise _NoXfsError("the file system does not share blocks, and only root can mount one that does")
+    if shutil.which("mkfs.xfs") is None:
+        raise _NoXfsError("the file system does not share blocks, and there is no mkfs.xfs")
+    file, place = folder / "xfs.image", folder / "xfs"
+    place.mkdir()
+    with file.open("wb") as image:
+        image.truncate(_XFS_BYTES)
+    make, mount = ["mkfs.xfs", "-q", "-m", "reflink=1", str(file)], ["mount", "-o", "loop", str(file), str(place)]
+    try:
+        for command in (make, mount):
+            subprocess.run(command, check=True, capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        raise _NoXfsError(f"the file system does not share blocks, and XFS fails: {error.stderr.strip()}") from error
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)

@@ -1,0 +1,66 @@
+"""What the engine takes of the processor for a line, and what a reader of the same pipe takes that does nothing."""
+
+import time
+from contextlib import aclosing
+from pathlib import Path
+from uuid import uuid4
+
+from msgspec import Struct
+
+from aideator.task import arguments
+from service.engine import Line, SandboxSpec, Task
+from service.engine.asked import asked_of
+from service.engine.local import LocalEngine
+from service.engine.local_confine import confined
+from service.engine.local_confinement import WORKSPACE, Confinement
+from service.engine.local_host import Host
+from service.engine.local_programs import Programs
+from tests.bench.commands import BURST_LINES, burst_of, command_line
+from tests.bench.errors import BenchError
+
+LINES = 4 * BURST_LINES
+
+
+class Read(Struct, frozen=True):
+    """CPU time of this process, in microseconds a line, from the first line to the last."""
+
+    engine_us: float
+    bare_us: float
+
+
+async def read_lines(engine: LocalEngine, host: Host, spec: SandboxSpec, folder: Path) -> Read:
+    """Read lines that an agent prints as fast as it can, by way of the engine, then of its sandbox alone."""
+    task = Task(prompt="print", agent="command", model="scripted", command=command_line(burst_of(LINES)), timeout_s=120)
+    return Read(await _by_engine(engine, spec, task), await _bare(host, task, folder / uuid4().hex))
+
+
+async def _by_engine(engine: LocalEngine, spec: SandboxSpec, task: Task) -> float:
+    lines, begun = 0, 0.0
+    async with engine.open(spec) as sandbox:
+        async with aclosing(sandbox.prepare()) as items:
+            _ = [item async for item in items]
+        async with aclosing(sandbox.vary(0, task)) as items:
+            async for item in items:
+                begun = begun or time.process_time()
+                lines += isinstance(item, Line)
+            return _a_line(begun, lines)
+
+
+async def _bare(host: Host, task: Task, folder: Path) -> float:
+    """The same harness in a sandbox, its bytes taken from the same stream and dropped."""
+    programs = Programs(folder / "agents", ())
+    for name in ("workspace", "home"):
+        host.make(folder / "tree" / name)
+    what = Confinement(binds=programs.binds, tree=folder / "tree", workdir=WORKSPACE, environ={"PATH": programs.path})
+    lines, begun = 0, 0.0
+    async with confined(host, programs.harness(arguments(asked_of(uuid4(), 0, task))), what) as process:
+        async for chunk in process.chunks():
+            begun = begun or time.process_time()
+            lines += chunk.count(b"\n")
+        return _a_line(begun, lines)
+
+
+def _a_line(begun: float, lines: int) -> float:
+    if lines < LINES:
+        raise BenchError(f"{lines} lines came, not {LINES}")
+    return (time.process_time() - begun) / lines * 1e6

@@ -1,0 +1,90 @@
+"""The local engine's trees where it cannot mount: copies that share their blocks where the disk can, or plain ones."""
+
+import os
+import subprocess
+from collections.abc import Generator
+from pathlib import Path
+from shutil import which
+
+import pytest
+
+from service.engine.local import LocalEngine, LocalOptions
+from tests.contract.sandboxes import by_command, prepared, spec, vary_all
+from tests.git_repositories import FILES, GitRepositories
+from tests.processes import traces_of
+
+pytestmark = pytest.mark.skipif(which("bwrap") is None, reason="there is no bubblewrap")
+
+MIB = 1 << 20
+VARIATIONS = 4
+SETUP = "head -c 50000000 /dev/urandom > made; echo by setup > small; ln small linked; echo home > ~/settings"
+WORK = """
+test "$(stat -c %s made)" = 50000000
+cat small linked ~/settings
+echo "$VARIATION_ID" | tee -a small > ~/settings
+git status --short README.md
+echo changed > README.md
+"""
+
+
+@pytest.fixture
+def sharing_disk(tmp_path: Path) -> Generator[Path]:
+    """A disk of 1 GiB whose files can share blocks."""
+    if os.geteuid() != 0 or which("mkfs.xfs") is None:
+        pytest.skip("it takes root, and xfsprogs")
+    image, folder = tmp_path / "image", tmp_path / "disk"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(1024 * MIB)
+    subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", str(image)], check=True)
+    if subprocess.run(["mount", "-o", "loop", str(image), str(folder)], check=False).returncode:
+        pytest.skip("no loop device, or no XFS, is to be had here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def plain_disk(tmp_path: Path) -> Generator[Path]:
+    """One whose files cannot."""
+    if os.geteuid() != 0:
+        pytest.skip("only root mounts a disk")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g", "none", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def taken(disk: Path) -> int:
+    found = os.statvfs(disk)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
+
+
+async def work_by(means: str, disk: Path, git: GitRepositories) -> int:
+    """Let variations work on trees made so, and see to it that they know nothing of each other; what they took."""
+    engine = LocalEngine(LocalOptions(home=disk / "local"), overlay=False)
+    assert f"trees by {means};" in (await engine.health()).detail
+    url = git.make("repo", {**FILES, ".gitignore": "made\n"})
+    asked = spec(url, setup=[SETUP])
+    tasks = {index: by_command(f"set -e\n{WORK}") for index in range(VARIATIONS)}
+    async with prepared(engine, asked) as sandbox:
+        before = taken(disk)
+        ended = await vary_all(sandbox, tasks)
+        took = taken(disk) - before
+        for index in tasks:
+            assert (ended[index].exit, ended[index].printed()) == (0, b"by setup\nby setup\nhome\n"), ended[index]
+            patch = await sandbox.patch(index)
+            assert b"+changed\n" in patch
+            assert b"+by setup\n+%d\n" % index in patch
+        assert (await vary_all(sandbox, {9: by_command("cat small")}))[9].printed() == b"by setup\n"
+    assert traces_of(asked.run_id) == []
+    assert list((disk / "local" / "runs").iterdir()) == []
+    return took
+
+
+async def test_copies_share_their_blocks_where_the_disk_can(sharing_disk: Path, git: GitRepositories):
+    assert await work_by("reflink", sharing_disk, git) < 50_000_000
+
+
+async def test_copies_do_where_it_cannot(plain_disk: Path, git: GitRepositories):
+    assert await work_by("copy", plain_disk, git) > VARIATIONS * 50_000_000

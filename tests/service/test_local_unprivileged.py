@@ -1,0 +1,52 @@
+"""The local engine keeps its promises to a user who is not root, too: without overlays, and without control groups."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SYSTEM_PYTHON = Path("/usr/bin/python3")
+"""Ours may lie where nobody but root can go."""
+USER = 65_529
+PROMISES = (
+    "test_a_patch_is_the_complete_difference",
+    "test_each_variation_has_a_patch_of_its_own",
+    "test_setup_prints_live",
+    "test_an_end_has_its_exit_status",
+    "test_who_leaves_a_variation",
+    "test_a_line_comes_while",
+    "test_a_ref_is_a_branch",
+    "left",
+)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="whoever runs the tests is not root anyway")
+def test_the_promises_hold_without_root():
+    version = f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
+    if not SYSTEM_PYTHON.exists() or subprocess.run([SYSTEM_PYTHON, "-c", version], check=False).returncode:
+        pytest.skip(f"there is no {SYSTEM_PYTHON} of our version, for whose packages ours are")
+    packages = [str(ROOT), str(ROOT / "dagger_module/src"), sysconfig.get_path("purelib")]
+    with TemporaryDirectory(dir="/var/tmp") as home:
+        os.chown(home, USER, USER)
+        environ = {"HOME": home, "PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(packages)}
+        tests = [SYSTEM_PYTHON, "-P", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={home}/tests"]
+        tests += ["-k", " or ".join(PROMISES), "tests/service/test_local_engine.py"]
+        done = subprocess.run(
+            tests,
+            cwd=ROOT,
+            env=environ,
+            user=USER,
+            group=USER,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout
