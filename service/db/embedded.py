@@ -73,7 +73,8 @@ async def beginning_postgres() -> AsyncGenerator[Callable[[], Awaitable[str]]]:
         async with temporary_postgres() as url:
             found.append(url)
             is_there.set()
-            await leave.wait()
+            with anyio.CancelScope(shield=True):  # what is cancelled beside it has its end to write yet
+                await leave.wait()
 
     async def url() -> str:
         await is_there.wait()
