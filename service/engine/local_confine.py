@@ -9,8 +9,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, closing, suppress
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -27,6 +27,7 @@ from service.engine.local_tail import Tail
 from service.errors import EngineError
 
 _PYTHON = Path(sys.executable).resolve()
+_START_S = 30.0
 _GONE_S = 10.0
 _SIGNALLED = 128
 
@@ -40,10 +41,12 @@ class Done(Struct, frozen=True):
 class Confined:
     """A process in its sandbox."""
 
-    def __init__(self, process: Process, errors: Tail, group: Group | None) -> None:
-        self._process = process
+    def __init__(self, errors: Tail, group: Group | None) -> None:
         self._errors = errors
         self._group = group
+        self._process: Process
+        self._life: int | None = None
+        """A descriptor of the sandbox's first process."""
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         """What it prints, as it comes, to the end."""
@@ -70,6 +73,40 @@ class Confined:
         """Whether the kernel killed any of its processes for the memory that they took together."""
         return self._group is not None and self._group.oom_kills() > 0
 
+    async def launch(self, plan: Plan, info: int, errors: int) -> None:
+        """Start the launcher, and tell it what to do."""
+        launcher = [str(_PYTHON), "-I", "-S", local_launch.__file__]
+        self._process = process = await anyio.open_process(
+            launcher, stdin=subprocess.PIPE, stderr=errors, pass_fds=[info], env={}, cwd="/", start_new_session=True
+        )
+        assert process.stdin is not None
+        with suppress(anyio.BrokenResourceError):  # it is dead, and its stderr says why
+            await process.stdin.send(msgspec.json.encode(plan))
+            await process.stdin.aclose()
+
+    async def come_alive(self, info: int) -> None:
+        """Wait for the sandbox's first process, whose number bubblewrap tells. `EngineError` where there is none."""
+        said = b""
+        with anyio.move_on_after(_START_S):
+            said = await _said(info)
+        if not said.rstrip().endswith(b"}"):
+            self.kill()
+            await self._process.wait()
+            why = (self.errors + said).decode(errors="replace").strip() or f"none within {_START_S:.0f} s"
+            raise EngineError("engine.failed", f"no sandbox: {why}")
+        with suppress(ProcessLookupError):  # it has ended already
+            self._life = os.pidfd_open(msgspec.json.decode(said, type=dict[str, int])["child-pid"])
+
+    async def end(self) -> None:
+        """Kill it, and wait until the kernel has ended what was with it."""
+        if self._life is not None:
+            with _closing(self._life), anyio.fail_after(_GONE_S):
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._life, signal.SIGKILL)
+                await anyio.wait_readable(self._life)
+        self.kill()
+        await self._process.aclose()
+
 
 @asynccontextmanager
 async def confined(host: Host, command: Sequence[str], what: Confinement) -> AsyncGenerator[Confined]:
@@ -81,28 +118,30 @@ async def confined(host: Host, command: Sequence[str], what: Confinement) -> Asy
     """
     with ExitStack() as stack:
         group = stack.enter_context(_group(host.cgroups, what)) if host.cgroups else None
-        status, status_end = os.pipe()
-        stack.callback(os.close, status)
-        errors, errors_end = os.pipe()
-        tail = stack.enter_context(closing(Tail(errors)))
+        info, info_end = os.pipe()
+        stack.callback(os.close, info)
+        with _closing(info_end):
+            errors, errors_end = os.pipe()
+            with _closing(errors_end):
+                process = Confined(stack.enter_context(closing(Tail(errors))), group)
+                # Shielded: one that is killed before it is whole would leave its first process to nobody.
+                with anyio.CancelScope(shield=True):
+                    await process.launch(plan_of(host, command, what, group, info_end), info_end, errors_end)
         try:
-            process = await _launch(plan_of(host, command, what, group, status_end), status_end, errors_end)
-        finally:
-            os.close(status_end)
-            os.close(errors_end)
-        first: int | None = None
-        try:
-            said = await _said(status)
-            if not said.rstrip().endswith(b"}"):
-                await process.wait()
-                raise EngineError(
-                    "engine.failed", f"no sandbox: {(tail.read() + said).decode(errors='replace').strip()}"
-                )
-            first = msgspec.json.decode(said, type=dict[str, int])["child-pid"]
-            yield Confined(process, tail, group)
+            with anyio.CancelScope(shield=True):
+                await process.come_alive(info)
+            yield process
         finally:
             with anyio.CancelScope(shield=True):
-                await _end(process, first)
+                await process.end()
+
+
+@contextmanager
+def _closing(descriptor: int) -> Generator[None]:
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 async def run_confined(host: Host, command: Sequence[str], what: Confinement, *, limit_s: float) -> Done:
@@ -126,50 +165,13 @@ def _group(cgroups: Cgroups, what: Confinement) -> AbstractContextManager[Group]
     return cgroups.group(name, GroupLimits(limits.memory_bytes, limits.processes, limits.cpus))
 
 
-async def _launch(plan: Plan, status: int, errors: int) -> Process:
-    launcher = [str(_PYTHON), "-I", "-S", local_launch.__file__]
-    process = await anyio.open_process(
-        launcher, stdin=subprocess.PIPE, stderr=errors, pass_fds=[status], env={}, cwd="/", start_new_session=True
-    )
-    assert process.stdin is not None
-    try:
-        with suppress(anyio.BrokenResourceError):  # it is dead, and its stderr says why
-            await process.stdin.send(msgspec.json.encode(plan))
-        await process.stdin.aclose()
-    except BaseException:
-        with anyio.CancelScope(shield=True):
-            await _end(process, None)
-        raise
-    return process
-
-
-async def _said(status: int) -> bytes:
+async def _said(info: int) -> bytes:
     """What bubblewrap tells of the sandbox's first process, as JSON, or what was wrong."""
-    os.set_blocking(status, False)
+    os.set_blocking(info, False)
     said = b""
     while not said.rstrip().endswith(b"}"):
-        await anyio.wait_readable(status)
-        if not (chunk := os.read(status, 4096)):
+        await anyio.wait_readable(info)
+        if not (chunk := os.read(info, 4096)):
             break
         said += chunk
     return said
-
-
-async def _end(process: Process, first: int | None) -> None:
-    with suppress(ProcessLookupError):
-        process.kill()
-    if first is not None:
-        with suppress(ProcessLookupError):
-            await _kill(first)
-    await process.aclose()
-
-
-async def _kill(first: int) -> None:
-    """Kill a sandbox's first process, and wait until the kernel has ended what was with it."""
-    life = os.pidfd_open(first)
-    try:
-        signal.pidfd_send_signal(life, signal.SIGKILL)
-        with anyio.fail_after(_GONE_S):
-            await anyio.wait_readable(life)
-    finally:
-        os.close(life)

@@ -6,11 +6,14 @@ from pathlib import Path
 from msgspec import Struct
 
 from service.engine.local_cgroup import Group
+from service.engine.local_filter import system_call_filter
 from service.engine.local_host import Host
 from service.engine.local_launch import TREE
 from service.engine.local_system import ACCOUNTS, HOME, SYSTEM_ENVIRON, system
 
 WORKSPACE = "/workspace"
+
+_FILTER = system_call_filter()
 
 
 class Bind(Struct, frozen=True):
@@ -52,6 +55,8 @@ class Confinement(Struct, frozen=True, kw_only=True):
     network: bool = False
     """Whether this machine's network is there, its loopback included; else there is an empty loopback alone."""
     limits: Limits = Limits()
+    stdin: bytes = b""
+    """What the command reads; nothing else in the sandbox can."""
     name: str = "sandbox"
     """For people who look at the machine's control groups."""
 
@@ -62,7 +67,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     bwrap: str
     command: Sequence[str]
     info: int
-    """The descriptor on which bubblewrap tells the sandbox's first process."""
+    """The launcher's descriptor on which bubblewrap is to tell the sandbox's first process."""
+    stdin: bytes
+    filter: bytes
     before: list[str]
     after: list[str]
     binds: list[tuple[str, str, bool]]
@@ -84,7 +91,9 @@ def plan_of(host: Host, command: Sequence[str], what: Confinement, group: Group 
         bwrap=host.bwrap,
         command=command,
         info=info,
-        before=[*_namespaces(what, info), *system(), *_overlaid(what)],
+        stdin=what.stdin,
+        filter=_FILTER,
+        before=[*_namespaces(what), *system(), *_overlaid(what)],
         after=["--remount-ro", "/", "--chdir", what.workdir, *_environ(what)],
         binds=[(str(each.source), each.target, each.writable) for each in (*_accounts(), *_tree(what), *what.binds)],
         overlay=overlay and _layers(overlay),
@@ -95,12 +104,12 @@ def plan_of(host: Host, command: Sequence[str], what: Confinement, group: Group 
     )
 
 
-def _namespaces(what: Confinement, info: int) -> list[str]:
+def _namespaces(what: Confinement) -> list[str]:
     """Those of its own, and that they end with us."""
     kinds = ["user", "ipc", "pid", "uts", "cgroup", *([] if what.network else ["net"])]
     alone = ["--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     who = ["--uid", "1000", "--gid", "1000", "--hostname", "sandbox"]
-    return [*(f"--unshare-{kind}" for kind in kinds), *alone, *who, "--info-fd", str(info)]
+    return [*(f"--unshare-{kind}" for kind in kinds), *alone, *who]
 
 
 def _accounts() -> list[Bind]:

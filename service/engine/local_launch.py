@@ -5,7 +5,9 @@ gathers what the sandbox will show, and becomes a user who owns nothing else. Th
 with the last process that sees them, however that ends. The plan is not in the command line, which others can read.
 """
 
+import binascii
 import ctypes
+import fcntl
 import json
 import os
 import resource
@@ -18,6 +20,17 @@ STAGE = "/mnt"
 TREE = f"{STAGE}/tree"
 """Where an overlay is."""
 
+SANDBOX = "aideator-sandbox"
+"""What bubblewrap's processes call themselves, so that those whom nobody holds any more can be told."""
+
+# A shell knows descriptors of one digit.
+_STDIN, _STDOUT, _STDERR, _ARGUMENTS, _FILTER, _INFO = range(3, 9)
+_ASIDE = 20
+_TAKE = f'exec "$@" <&{_STDIN} >&{_STDOUT} 2>&{_STDERR} {_STDIN}<&- {_STDOUT}>&- {_STDERR}>&-'
+"""What stands before a command, and takes its own past bubblewrap."""
+
+_KEYCTL = {"x86_64": 250, "aarch64": 219}
+_JOIN_SESSION_KEYRING = 1
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 _CLONE_NEWNS = 0x20000
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -37,12 +50,24 @@ def main() -> None:
         binds = _stage(binds, plan["overlay"])
         _become(plan["user"])
     _limit(plan["limits"], plan["room_for"])
+    _leave_keyring()
     shown = [part for source, target, writable in binds for part in (_bind(writable=writable), source, target)]
-    arguments = _in_memory([*plan["before"], *shown, *plan["after"]])
-    hand_over = _hand_over(plan["info"], arguments)
+    filtered = binascii.a2b_base64(plan["filter"])
+    told = ["--info-fd", str(_INFO), *(["--seccomp", str(_FILTER)] if filtered else [])]
+    arguments = b"".join(os.fsencode(each) + b"\0" for each in [*told, *plan["before"], *shown, *plan["after"]])
+    _arrange(
+        {
+            _STDIN: _in_memory(binascii.a2b_base64(plan["stdin"])),
+            _STDOUT: 1,
+            _STDERR: 2,
+            _ARGUMENTS: _in_memory(arguments),
+            _FILTER: _in_memory(filtered),
+            _INFO: plan["info"],
+        }
+    )
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and would have all others do so
         signal.signal(number, signal.SIG_DFL)
-    line = [plan["bwrap"], "--args", str(arguments), "--", *hand_over, *plan["command"]]
+    line = [SANDBOX, "--args", str(_ARGUMENTS), "--", "/bin/sh", "-c", _TAKE, "sh", *plan["command"]]
     os.execve(plan["bwrap"], line, {})  # noqa: S606 -- empty, for a sandbox's first process shows its own environment
 
 
@@ -52,21 +77,26 @@ def _close_all_but(kept: int) -> None:
     os.closerange(kept + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
-def _hand_over(info: int, arguments: int) -> list[str]:
-    """Begin a command line with what takes stdout and stderr past bubblewrap, which gets others.
+def _arrange(descriptors: Mapping[int, int]) -> None:
+    """Put descriptors where they are wanted, and nothing of value below 3.
 
-    The sandbox's first process is bubblewrap's own, keeps its descriptors below 3, and is within the agent's reach:
-    what is written to those would pass for the harness's.
+    The sandbox's first process is bubblewrap's own, keeps those, and is within the agent's reach: what is written to
+    its stdout would pass for the harness's.
     """
-    out, errors = [each for each in range(3, 10) if each not in {info, arguments}][
-        :2
-    ]  # a shell knows those of one digit
-    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
-    os.dup2(1, out)
-    os.dup2(2, errors)
-    os.dup2(0, 1)
-    os.dup2(info, 2)  # its complaints are for us
-    return ["/bin/sh", "-c", f'exec "$@" >&{out} 2>&{errors} {out}>&- {errors}>&-', "sh"]
+    aside = {wanted: fcntl.fcntl(descriptor, fcntl.F_DUPFD, _ASIDE) for wanted, descriptor in descriptors.items()}
+    for wanted, descriptor in aside.items():
+        os.dup2(descriptor, wanted)
+        os.close(descriptor)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    os.dup2(_INFO, 2)  # its complaints are for us
+
+
+def _leave_keyring() -> None:
+    """Begin a session of keys of its own; where that cannot be, there are none, or the filter refuses their use."""
+    if number := _KEYCTL.get(os.uname().machine):
+        _LIBC.syscall(number, _JOIN_SESSION_KEYRING, None)
 
 
 def _bind(*, writable: bool) -> str:
@@ -139,10 +169,11 @@ def _threads_of(user: int) -> int:
     return count
 
 
-def _in_memory(arguments: Sequence[str]) -> int:
-    """A file of no name that has these, each with a NUL behind it."""
-    file = os.memfd_create("arguments", 0)
-    os.write(file, b"".join(os.fsencode(each) + b"\0" for each in arguments))
+def _in_memory(content: bytes) -> int:
+    """A file without a name that has this."""
+    file = os.memfd_create("told", 0)
+    with open(file, "wb", closefd=False) as writer:
+        writer.write(content)
     os.lseek(file, 0, os.SEEK_SET)
     return file
 
