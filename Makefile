@@ -19,6 +19,7 @@ demo: .venv/ready ## set up, then watch three agents work; KEEP=1 keeps serving,
 
 test: .venv/ready sandbox ## set up, then run all tests, the engine ring included where there can be an engine
 	@python3 -m tests.bare_engine start || $(if $(AIDEATOR_REQUIRE_ENGINE),exit 1,echo "NO ENGINE: its ring of tests is skipped.")
+	@command -v mkfs.xfs >/dev/null || sh tests/install.sh xfsprogs || : # for copies that share their blocks
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup
 
 check: .venv/ready ## lint, formatting, types, layers
@@ -28,7 +29,7 @@ check: .venv/ready ## lint, formatting, types, layers
 	$(BIN)/python -m pytest -q tests/unit/test_layers.py
 
 sandbox: ## have bubblewrap, which confines agents where there is no Dagger engine
-	@command -v bwrap >/dev/null || sh tests/install_bubblewrap.sh
+	@command -v bwrap >/dev/null || sh tests/install.sh bubblewrap
 
 engine: ## have a Dagger engine: the one that is reachable, else one made here
 	@python3 -m tests.bare_engine start
