@@ -76,13 +76,15 @@ def copy_wheel(binaries: Binaries, home: Path) -> Binaries:
     if not target.exists():
         with TemporaryDirectory(prefix="new-", dir=home) as scratch:
             tree = Path(scratch, "tree")
-            unneeded = shutil.ignore_patterns("include", "*.a")
-            shutil.copytree(install, tree / package.name / install.name, ignore=unneeded)
+            place = tree / package.name / install.name
+            place.mkdir(parents=True)
+            # By a process of its own: what starts a service has enough to do meanwhile.
+            needed = [path for path in install.iterdir() if path.name != "include"]
+            subprocess.run(["cp", "-R", *needed, place], check=True)
             # The programs find their libraries relative to themselves, so both keep their places.
             libraries = package.with_name(f"{package.name}.libs")
             if libraries.exists():
-                shutil.copytree(libraries, tree / libraries.name)
-            for path in (tree, *tree.rglob("*")):
-                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+                subprocess.run(["cp", "-R", libraries, tree], check=True)
+            subprocess.run(["chmod", "-R", "u+rwX,go=rX", tree], check=True)
             tree.rename(target)
     return Binaries(target / package.name / install.name / "bin", binaries.wheel)
