@@ -13,12 +13,13 @@ from agent_image.harness import Harness
 from agent_image.output import Limits
 from agent_image.result import Ended
 from agent_image.task import Task, TaskError, read_task
+from agent_image.told import OPTION, read_told
 
 
 def main(limits: Limits) -> int:
     """Do what arguments and environment ask for, and return the exit status."""
     try:
-        task = read_task(sys.argv[1:], os.environ)
+        task = read_told() if sys.argv[1:] == [OPTION] else read_task(sys.argv[1:], os.environ)
     except TaskError as error:
         print(error, file=sys.stderr)  # noqa: T201 stderr is for people
         return 2

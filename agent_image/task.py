@@ -80,6 +80,8 @@ def read_task(arguments: Sequence[str], environment: Mapping[str, str]) -> Task:
 
     """
     parsed = _parser().parse_args(arguments)
+    if parsed.task_from_stdin:
+        raise TaskError("--task-from-stdin stands alone")
 
     def chosen(argument: str | None, variable: str, default: str = "") -> str:
         return argument if argument is not None else environment.get(variable) or default
@@ -135,6 +137,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--setup", metavar="LINE", action="append", default=[], help="run this shell command instead of an agent; "
         "repeatable, ends at the first that fails")  # fmt: skip
     add("--serve", choices=("files", "git"), help="be an MCP server on the repository instead, on stdin and stdout")
+    add("--task-from-stdin", action="store_true", help="read arguments and variables from stdin instead, where nobody "
+        'else can: {"arguments": [...], "environ": {...}}')  # fmt: skip
     return parser
 
 

@@ -23,5 +23,6 @@ class _Commands(click.Group):
 def main() -> None:
     """N coding agents work on one git repository at once; watch them live, and take a patch from each.
 
-    Settings are environment variables, or lines of a file .env in the working directory; .env.example has them all.
+    Settings are environment variables, or lines of a file: .env in the working directory for
+    serve and demo, what --env-file names for run. .env.example has them all.
     """

@@ -28,21 +28,24 @@ def run_to_end(
     try:
         status = anyio.run(command, *args, backend_options={"use_uvloop": True})
     except* expected as errors:
-        failed = _leaves(errors)
+        failed = leaves(errors)
     except* KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     if failed:
-        click.ClickException("; ".join(str(each) for each in failed)).show()
-        sys.exit(status_of(failed[0]))
+        # What was asked for wrongly goes before what failed beside it, meanwhile.
+        status = min(map(status_of, failed))
+        click.ClickException("; ".join(str(each) for each in failed if status_of(each) == status)).show()
+        sys.exit(status)
     if status:
         sys.exit(status)
 
 
-def _leaves(error: BaseException) -> list[BaseException]:
+def leaves(error: BaseException) -> list[BaseException]:
+    """Return the errors that a group of errors is of."""
     if not isinstance(error, BaseExceptionGroup):
         return [error]
     group = cast("BaseExceptionGroup[BaseException]", error)
-    return [leaf for each in group.exceptions for leaf in _leaves(each)]
+    return [leaf for each in group.exceptions for leaf in leaves(each)]
 
 
 async def interruptible(work: Callable[[], Awaitable[None]]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from msgspec.structs import force_setattr
 
 from agent_image.events import EXIT_STATUS, CallFailed, Outcome
@@ -39,11 +39,21 @@ class Ending(Struct, frozen=True, kw_only=True):
         force_setattr(self, "detail", self.detail.replace("\0", "\N{REPLACEMENT CHARACTER}"))
 
 
-def variation_ending(tally: Tally, exit_status: int, failed: CallFailed | None = None) -> Ending:
+def variation_ending(
+    tally: Tally, exit_status: int, failed: CallFailed | None = None, *, code: str = "", detail: str = ""
+) -> Ending:
     """What a variation's harness said of itself, as far as its exit status bears it out.
 
     `failed` is why its last model call came to nothing, if it did: then that is why it gave up, and all that is said.
+    `code` and `detail` are what the engine has to say of a failure for which there is no such reason.
     """
+    ending = _told(tally, exit_status, failed)
+    if not code or ending.state is not State.FAILED or not ending.code.startswith("agent."):
+        return ending
+    return structs.replace(ending, code=code, detail=f"{detail}; {ending.detail}" if ending.detail else detail)
+
+
+def _told(tally: Tally, exit_status: int, failed: CallFailed | None) -> Ending:
     finished = tally.finished
     if exit_status in _SIGNALS:
         detail = f"the container was killed by signal {exit_status - _SIGNALS.start}"

@@ -171,11 +171,11 @@ class Execution:
 
     async def _work_on(self, sandbox: Sandbox, index: int) -> Ending:
         """Let the agent work, and take its patch."""
-        tally, exit_status, has_begun = Tally(), 0, False
+        tally, ended, has_begun = Tally(), Ended(0), False
         async with aclosing(sandbox.vary(index, self._task(index))) as items:
             async for item in items:
                 if isinstance(item, Ended):
-                    exit_status = item.exit
+                    ended = item
                     continue
                 if not has_begun:
                     has_begun = True
@@ -183,7 +183,7 @@ class Execution:
                 await self._add_line(tally, index, item)
         await self._complete(sandbox, tally, index)
         await self._relay.catch_up(sandbox)
-        ending = variation_ending(tally, exit_status, self._relay.failure(index))
+        ending = variation_ending(tally, ended.exit, self._relay.failure(index), code=ended.code, detail=ended.detail)
         try:
             return structs.replace(ending, patch=await sandbox.patch(index))
         except PatchError as error:

@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 
+_REFUSED = ("receive-pack", "upload-archive")
+NO_FETCHING = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0"}
+"""For git in a folder of somebody else's: fetching what is missing there would run what its settings name."""
+
 
 @contextmanager
 def git_server(folder: Path, *, port: int = 0, trace: Path | None = None) -> Generator[str]:
@@ -16,8 +20,12 @@ def git_server(folder: Path, *, port: int = 0, trace: Path | None = None) -> Gen
     On `port`, if that is to be had, else on a free one. With `trace`, what server and clients say to each other is
     appended there, packet by packet (`GIT_TRACE_PACKET`).
     """
-    daemon = ["git", "daemon", "--inetd", "--export-all", f"--base-path={folder}"]
-    environ = os.environ if trace is None else {**os.environ, "GIT_TRACE_PACKET": str(trace)}
+    # What a repository's own settings may not turn on: pushes run its hooks, archives its filters.
+    refused = (f"--{how}={service}" for service in _REFUSED for how in ("disable", "forbid-override"))
+    daemon = ["git", "daemon", "--inetd", "--export-all", *refused, f"--base-path={folder}"]
+    environ = {**os.environ, **NO_FETCHING}
+    if trace:
+        environ["GIT_TRACE_PACKET"] = str(trace)
 
     class Connection(BaseRequestHandler):
         def handle(self) -> None:

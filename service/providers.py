@@ -22,7 +22,7 @@ from service.run import SCRIPTED
 from service.settings import Settings, SettingsError, with_env_file
 
 FILE = "providers.toml"
-"""Read in the working directory, if it is there and `PROVIDERS_FILE` names no other."""
+"""Read in the working directory of a service, if it is there and `PROVIDERS_FILE` names no other."""
 
 _ANTHROPIC, _OPENAI, _GPT_OSS = "anthropic", "openai", "gpt-oss"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -114,8 +114,12 @@ class Providers:
         return others[0] if len(others) == 1 else None
 
 
-def read_providers(settings: Settings, environ: Mapping[str, str] = os.environ, *, folder: Path = Path()) -> Providers:
-    """Take the providers that everybody knows, and those of the operator's file; `folder` is the working directory.
+def read_providers(
+    settings: Settings, environ: Mapping[str, str] = os.environ, *, folder: Path | None = Path()
+) -> Providers:
+    """Take the providers that everybody knows, and those of the operator's file.
+
+    What is not named is looked for in `folder`, the working directory; with None, nowhere.
 
     Raises:
         SettingsError: a URL, the file or a default model cannot be; the message names it.
@@ -123,8 +127,8 @@ def read_providers(settings: Settings, environ: Mapping[str, str] = os.environ, 
     """
     environ = with_env_file(environ, folder)
     by_name = {each.name: each for each in _well_known(settings, environ)}
-    path = folder / (settings.providers_file or FILE)
-    if settings.providers_file or path.exists():
+    path = (folder or Path()) / (settings.providers_file or FILE)
+    if settings.providers_file or (folder and path.exists()):
         for name, table in _read(path).items():
             by_name[name] = _merged(path, name, table, by_name.get(name))
     found = Providers(by_name, environ)

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-from pathlib import Path
 
 import anyio
 import click
@@ -44,7 +43,7 @@ async def _serve(overrides: dict[str, str]) -> None:
     for name, reason in superseded().items():
         logger.warning("variable ignored", name=name, reason=reason)
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        chosen = await choose_engine(settings, os.environ, Path.cwd())
+        chosen = await choose_engine(settings, os.environ)
         engine = chosen.engine
         async with (
             connected(settings.database_url) as database,

@@ -1,6 +1,7 @@
 """Everything that a deployment may choose: read once, by the command line, then passed on.
 
-The names are environment variables, the same in `.env.example`, which a `.env` in the working directory may set too.
+The names are environment variables, the same in `.env.example`. A `.env` in a service's working directory may set them,
+too; a run from a terminal, which starts in folders of others, reads no file that it was not named.
 """
 
 import os
@@ -83,8 +84,8 @@ class Settings(Struct, frozen=True, kw_only=True, rename=str.upper):
     """Seconds; a provider that asks for a longer wait is taken to refuse."""
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str] = os.environ, *, folder: Path = Path()) -> Self:
-        """Read the variables; those of `folder/.env` count where the environment does not set them.
+    def from_environ(cls, environ: Mapping[str, str] = os.environ, *, folder: Path | None = Path()) -> Self:
+        """Read the variables; those of `folder/.env`, if any, count where the environment does not set them.
 
         Raises:
             SettingsError: a value is not what its variable takes.
@@ -119,9 +120,22 @@ def superseded(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {name: reason for name, reason in _SUPERSEDED.items() if name in environ}
 
 
-def with_env_file(environ: Mapping[str, str], folder: Path = Path()) -> dict[str, str]:
-    """`environ`, with those variables of `folder/.env` that it does not set."""
-    return {**read_env_file(folder / ".env"), **environ}
+def with_env_file(environ: Mapping[str, str], folder: Path | None = Path()) -> dict[str, str]:
+    """`environ`, with those variables of `folder/.env` that it does not set; with no folder, as it is."""
+    return {**(read_env_file(folder / ".env") if folder else {}), **environ}
+
+
+def with_named_file(environ: Mapping[str, str], file: Path | None) -> dict[str, str]:
+    """`environ`, with those variables of `file` that it does not set. Raises `SettingsError`: it cannot be read."""
+    if file is None:
+        return dict(environ)
+    try:
+        file.stat()
+        return {**read_env_file(file), **environ}
+    except OSError as error:
+        raise SettingsError(f"--env-file: {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"--env-file: {file}: it is no UTF-8") from error
 
 
 def read_env_file(path: Path) -> dict[str, str]:

@@ -150,7 +150,10 @@ class ClaudeCode:
         command = [installed(self._task, _PROGRAM), *_OPTIONS, f"--model={self._task.model}"]
         if self._servers:
             servers = {name: _configured(server) for name, server in self._servers.items()}
-            command.append(f"--mcp-config={json.dumps({'mcpServers': servers})}")
+            # In a file, for others can read a command line, and what servers are told may be secret.
+            told = self._own / "servers.json"
+            told.write_text(json.dumps({"mcpServers": servers}), "utf-8")
+            command.append(f"--mcp-config={told}")
         return command
 
     def environment(self) -> dict[str, str]:

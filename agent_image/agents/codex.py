@@ -118,7 +118,9 @@ class Codex:
         gateway = {"name": "gateway", "base_url": url, "env_key": "OPENAI_API_KEY", "wire_api": "responses", **_TRIES}
         configuration = {**_CONFIGURATION, "model_providers.gateway": gateway}
         if self._servers:
-            configuration["mcp_servers"] = {name: _configured(server) for name, server in self._servers.items()}
+            servers = {name: _configured(server) for name, server in self._servers.items()}
+            # In a file, for others can read a command line, and what servers are told may be secret.
+            (self._own / "config.toml").write_text(f"mcp_servers = {_toml(servers)}\n", "utf-8")
         settings = [f"--config={name}={_toml(value)}" for name, value in configuration.items()]
         return [installed(self._task, _PROGRAM), *_OPTIONS, *settings, f"--model={self._task.model}", "-"]
 

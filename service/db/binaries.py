@@ -80,11 +80,21 @@ def copy_wheel(binaries: Binaries, home: Path) -> Binaries:
             place.mkdir(parents=True)
             # By a process of its own: what starts a service has enough to do meanwhile.
             needed = [path for path in install.iterdir() if path.name != "include"]
-            subprocess.run(["cp", "-R", *needed, place], check=True)
+            _do("cp", "-R", *needed, place)
             # The programs find their libraries relative to themselves, so both keep their places.
             libraries = package.with_name(f"{package.name}.libs")
             if libraries.exists():
-                subprocess.run(["cp", "-R", libraries, tree], check=True)
-            subprocess.run(["chmod", "-R", "u+rwX,go=rX", tree], check=True)
+                _do("cp", "-R", libraries, tree)
+            _do("chmod", "-R", "u+rwX,go=rX", tree)
             tree.rename(target)
     return Binaries(target / package.name / install.name / "bin", binaries.wheel)
+
+
+def _do(*command: str | Path) -> None:
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except OSError as error:
+        raise EmbeddedPostgresError(f"Postgres cannot be copied: {command[0]}: {error.strerror}") from error
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise EmbeddedPostgresError(f"Postgres cannot be copied: {said}") from error

@@ -60,7 +60,7 @@ async def _service(
 ) -> AsyncGenerator[tuple[httpx2.AsyncClient, str]]:
     """The service and a git server with the sample repository; yields a client of one and the URL of the other's."""
     settings = Settings.from_environ()
-    chosen = await choose_engine(settings, os.environ, Path.cwd())
+    chosen = await choose_engine(settings, os.environ)
     screen.say(f"  engine: {chosen.engine.capabilities.name}, because {chosen.reason}")
     with TemporaryDirectory() as folder, git_server(Path(folder)) as git_url:
         make_sample(Path(folder, "stats"))

@@ -44,6 +44,10 @@ class Ended(Struct, frozen=True):
     """A variation's container has ended; `exit` is the harness's status, 128 + N if signal N killed it."""
 
     exit: int
+    code: str = ""
+    """Why it was no success, if it was none, where the engine knows better than the harness."""
+    detail: str = ""
+    """The same for people."""
 
 
 class Serving(Struct, frozen=True):

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from service.db.embedded import default_home
 from service.engine import Engine
-from service.engine.dagger_place import client_environ, look_for_dagger
+from service.engine.dagger_place import CHECKOUT, client_environ, look_for_dagger
 from service.engine.local import LocalEngine, LocalOptions
 from service.errors import EngineUnavailableError
 from service.settings import Settings
@@ -21,8 +21,8 @@ class Chosen(Struct, frozen=True):
     """Why this one, for people: a sentence without its full stop."""
 
 
-async def choose_engine(settings: Settings, environ: Mapping[str, str], folder: Path) -> Chosen:
-    """Choose by `AIDEATOR_ENGINE`; `folder` is the working directory, where `make engine` notes its engine.
+async def choose_engine(settings: Settings, environ: Mapping[str, str], folder: Path = CHECKOUT) -> Chosen:
+    """Choose by `AIDEATOR_ENGINE`; `folder` is where `make engine` notes its engine.
 
     Dagger that was asked for need not be there yet: the service may start before its engine.
 
@@ -45,6 +45,11 @@ async def choose_engine(settings: Settings, environ: Mapping[str, str], folder: 
         raise EngineUnavailableError(f"no engine: {found.detail}, and without one {error}") from error
 
 
+def local_home(settings: Settings) -> Path:
+    """Where the local engine keeps its things."""
+    return Path(settings.local_home) if settings.local_home else default_home() / "local"
+
+
 def _dagger(environ: Mapping[str, str]) -> Engine:
     from service.engine.dagger import DaggerEngine  # noqa: PLC0415 -- its packages load for two seconds
 
@@ -53,7 +58,7 @@ def _dagger(environ: Mapping[str, str]) -> Engine:
 
 async def _local(settings: Settings) -> LocalEngine:
     options = LocalOptions(
-        home=Path(settings.local_home) if settings.local_home else default_home() / "local",
+        home=local_home(settings),
         tools=settings.tools(),
         network=settings.local_network,
         memory_bytes=int(settings.local_memory * _GIB),

@@ -1,6 +1,8 @@
 """Where a Dagger engine is, and whether one answers: without Dagger's own packages, which take seconds to load."""
 
+import os
 import shutil
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +16,9 @@ from service.settings import read_env_file
 RUNNER_HOST = "_EXPERIMENTAL_DAGGER_RUNNER_HOST"
 CLI_BIN = "_EXPERIMENTAL_DAGGER_CLI_BIN"
 
+CHECKOUT = Path(__file__).parents[2]
+"""The folder of our own sources: `make engine` notes its engine there, and whoever writes there writes our code."""
+
 _DOCKER = "unix:///var/run/docker.sock"
 _ANSWER_S = 3.0
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
@@ -25,12 +30,26 @@ _SETTINGS = 4
 def client_environ(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Return `environ` with what a client of the engine needs.
 
-    An engine that the environment names goes before the one that `make engine` noted in `folder/.engine/env`. A set and
-    dead `SSH_AUTH_SOCK` breaks every call, and nothing here uses one.
+    An engine that the environment names goes before the one that `make engine` noted in `folder/.engine/env`, which is
+    never that of a working directory: it names a program that is run. A set and dead `SSH_AUTH_SOCK` breaks every call,
+    and nothing here uses one.
     """
-    noted = {} if RUNNER_HOST in environ else read_env_file(folder / ".engine" / "env")
+    noted = {} if RUNNER_HOST in environ else _noted(folder / ".engine" / "env")
     quiet = {"DO_NOT_TRACK": "1", "DAGGER_NO_UPDATE_CHECK": "1", "DAGGER_NO_NAG": "1"}
     return {**environ, **quiet, **noted, "SSH_AUTH_SOCK": ""}
+
+
+def _noted(file: Path) -> dict[str, str]:
+    """What `make engine` wrote, where its socket is that of somebody who may do as we do, or more."""
+    found = read_env_file(file)
+    scheme, _, path = found.get(RUNNER_HOST, "").partition("://")
+    try:
+        about = os.stat(path) if scheme == "unix" else None  # noqa: PTH116 -- "" is no path, and Path("") is one
+    except (OSError, ValueError):
+        return {}
+    if about is None or not stat.S_ISSOCK(about.st_mode) or about.st_uid not in {0, os.geteuid()}:
+        return {}
+    return {name: found[name] for name in (RUNNER_HOST, CLI_BIN) if found.get(name)}
 
 
 async def look_for_dagger(environ: Mapping[str, str]) -> Health:

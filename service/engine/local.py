@@ -60,6 +60,8 @@ class LocalEngine:
             file_bytes=options.disk_bytes,
         )
         self._host: Host | None = None
+        self._why_not = ""
+        self._turn = anyio.Lock()
         self._looked_at = -math.inf
         self.capabilities = Capabilities(
             name="local",
@@ -86,7 +88,13 @@ class LocalEngine:
         host = self._host or await self._look()
         failure: EngineError | None = None
         repository = self._repository(host, spec)
-        async with self._folder(host, spec) as folder, repository.held(), anyio.create_task_group() as tasks:
+        home = self._options.home
+        await to_thread.run_sync(sweep, home, host, self._options.disk_bytes)
+        async with (
+            run_folder(home, str(spec.run_id)) as folder,
+            repository.held(),
+            anyio.create_task_group() as tasks,
+        ):
             try:
                 yield self._sandbox(spec, host, folder, repository, tasks)
             except EngineError as error:  # the task group would wrap it
@@ -95,16 +103,6 @@ class LocalEngine:
                 tasks.cancel_scope.cancel()
         if failure is not None:
             raise failure
-
-    @asynccontextmanager
-    async def _folder(self, host: Host, spec: SandboxSpec) -> AsyncGenerator[Path]:
-        await to_thread.run_sync(sweep, self._options.home, host)
-        folder = run_folder(self._options.home, str(spec.run_id))
-        try:
-            yield folder.__enter__()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(folder.__exit__, None, None, None)
 
     def _repository(self, host: Host, spec: SandboxSpec) -> Repository:
         name = hashlib.sha256(str(spec.repo_url).encode()).hexdigest()[:32]
@@ -126,7 +124,18 @@ class LocalEngine:
         )
 
     async def _look(self) -> Host:
-        if self._host is None or anyio.current_time() - self._looked_at > _FRESH_S:
-            self._host = await find_host(self._options.home, overlay=self._overlay)
-            self._looked_at = anyio.current_time()
+        """Whoever asks while somebody looks gets what that one finds."""
+        asked = anyio.current_time()
+        async with self._turn:
+            if self._looked_at < asked and (self._host is None or asked - self._looked_at > _FRESH_S):
+                await self._look_again()
+                self._looked_at = anyio.current_time()
+        if self._host is None:
+            raise EngineUnavailableError(self._why_not)
         return self._host
+
+    async def _look_again(self) -> None:
+        try:
+            self._host = await find_host(self._options.home, overlay=self._overlay)
+        except EngineUnavailableError as error:
+            self._host, self._why_not = None, str(error)

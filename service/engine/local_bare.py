@@ -24,7 +24,10 @@ def write_whole(file: Path, text: str) -> None:
     """Write a file that is there at once or not at all."""
     new = file.with_name(f"{file.name}.{uuid4().hex}.new")
     try:
-        new.write_text(text)
+        with new.open("w") as opened:
+            opened.write(text)
+            opened.flush()
+            os.fsync(opened.fileno())  # or it is empty after the power has failed
         new.rename(file)
     finally:
         new.unlink(missing_ok=True)

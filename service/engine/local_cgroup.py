@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Literal
 from uuid import uuid4
 
 from msgspec import Struct
+
+from service.engine.local_maker import is_of_dead, is_of_living, maker
 
 _PARENT = "aideator"
 _LEAF = "aideator-service"
@@ -25,6 +27,8 @@ _PERIOD_US = 100_000
 _LEAVE_S = 0.1
 """How long a group that should be empty may be busy; the kernel takes a moment to let go of the dead."""
 _SWEEP_S = 2.0
+_EMPTY_S = 3600.0
+"""How old a group is before anybody removes it that has nobody in it."""
 _MOUNTS = Path("/proc/self/mountinfo")
 _OWN = Path("/proc/self/cgroup")
 
@@ -85,6 +89,7 @@ class Cgroups:
             OSError: it cannot be made.
 
         """
+        name = f"{maker()}.{name}"
         folders = {controller: parent / name for controller, parent in self._parents.items()}
         with ExitStack() as stack:
             for folder in dict.fromkeys(folders.values()):
@@ -93,12 +98,18 @@ class Cgroups:
             self._limit(folders, limits)
             yield Group(folders)
 
-    def sweep(self, is_alive: Callable[[str], bool]) -> None:
-        """Kill and remove the groups of whoever is no more. They are not of this engine alone, but of the machine."""
+    def sweep(self) -> None:
+        """Kill and remove the groups of whoever is no more, and remove those of others that nobody has been in lately.
+
+        They are not of this engine alone, but of the machine, and of its containers, whose processes we cannot tell.
+        """
         for parent in dict.fromkeys(self._parents.values()):
             for folder in [entry for entry in parent.iterdir() if entry.is_dir()]:
-                if not is_alive(folder.name):
-                    _remove(folder, _SWEEP_S)
+                with suppress(OSError):
+                    if is_of_dead(folder.name):
+                        _remove(folder, _SWEEP_S)
+                    elif time.time() - folder.stat().st_mtime > _EMPTY_S and not is_of_living(folder.name):
+                        folder.rmdir()
 
     def _limit(self, folders: Mapping[str, Path], limits: GroupLimits) -> None:
         memory, quota = str(limits.memory_bytes), round(limits.cpus * _PERIOD_US)
@@ -131,7 +142,7 @@ class Cgroups:
                 (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in self._parents))
         limits = GroupLimits(memory_bytes=1 << 30, processes=100, cpus=1)
         with (
-            self.group(f"trial-{uuid4().hex}", limits) as group,
+            self.group(f"trial.{uuid4().hex}", limits) as group,
             subprocess.Popen(["cat"], env={}, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as member,
         ):
             for procs in group.procs:

@@ -1,6 +1,5 @@
 """A checkout on this machine: the tree of a commit as plain files, and a small `.git` that borrows its objects."""
 
-import shutil
 from pathlib import Path
 
 import anyio
@@ -10,6 +9,7 @@ from service.engine.local_bare import give_all
 from service.engine.local_confinement import WORKSPACE, Bind, Confinement, Limits
 from service.engine.local_git import git_environ, run_git, safe_git
 from service.engine.local_host import Host
+from service.engine.local_removal import empty
 from service.errors import PrepareError
 
 OBJECTS = "/run/aideator/objects"
@@ -37,7 +37,7 @@ async def check_out(host: Host, git: Path, commit: str, folder: Path, *, limits:
         await _write_tree(host, git, folder, limits, limit_s)
     except BaseException:
         with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(_empty, folder)
+            await to_thread.run_sync(empty, folder)
         raise
 
 
@@ -67,11 +67,3 @@ def _make_git(host: Host, git: Path, commit: str, new: Path) -> None:
         (new / "shallow").write_bytes((git / "shallow").read_bytes())
     host.give(new)
     give_all(host, new)
-
-
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink()

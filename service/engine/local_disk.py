@@ -1,14 +1,18 @@
 """How much a folder has come to hold, looked at while others write to it, who may be hostile."""
 
+import math
 import os
 import stat
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
 import anyio
 from anyio import CapacityLimiter, to_thread
+
+from service.engine.local_removal import open_folder
 
 _MOST_FILES = 1_000_000
 _DEEPEST = 250
@@ -20,31 +24,108 @@ _PAUSES = 20
 """How much longer than a look the pause after it is, so that looking takes a processor a twentieth of its time."""
 _BLOCK = 512
 _UNIT = 1024
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_RECOVER_S = 10.0
+"""How long the disk has to recover after one watch has ended, before another does."""
 _one_at_a_time = CapacityLimiter(1)
 
 
-async def watch_disk(folder: Path, limit_bytes: int) -> str:
+async def watch_disk(folder: Path, limit_bytes: int, unnamed: Callable[[], int] = int) -> str:
     """Return a sentence once what is below `folder` takes more than it may, or leaves others on its disk too little.
 
     What counts is what the disk has given: a file with holes takes less than its length, one of many names is one.
+    `unnamed` says how much those take that have no name any more, and are open. On a disk that is nearly full, whoever
+    takes the most of all that are watched ends, and the others get the chance to go on.
     """
-    while True:
-        started = time.monotonic()
-        if said := await _look(folder, limit_bytes):
-            return said
-        await anyio.sleep(max(_PAUSE_S, _PAUSES * (time.monotonic() - started)))
-
-
-async def _look(folder: Path, limit_bytes: int) -> str:
-    """Return what is wrong, or nothing."""
-    look = _Look(limit_bytes)
+    watch = _Watch(folder, limit_bytes, unnamed)
+    _watches.add(watch)
     try:
-        await to_thread.run_sync(look.at, folder, abandon_on_cancel=True, limiter=_one_at_a_time)
+        while True:
+            started = time.monotonic()
+            if said := await watch.look():
+                return said
+            await _judge_all(folder)
+            with anyio.move_on_after(max(_PAUSE_S, _PAUSES * (time.monotonic() - started))):
+                await watch.told.wait()
+            if watch.verdict:
+                return watch.verdict
+    finally:
+        _watches.remove(watch)
+
+
+def look_at_disk(folder: Path, limit_bytes: int) -> str:
+    """Return a sentence if there is too much below `folder` now, else nothing; blocks."""
+    try:
+        _Look(limit_bytes).at(folder)
     except _TooMuchError as error:
         return str(error)
-    finally:
-        look.is_off.set()
+    return ""
+
+
+class _Watch:
+    def __init__(self, folder: Path, limit_bytes: int, unnamed: Callable[[], int]) -> None:
+        self.folder = folder
+        self.told = anyio.Event()
+        self.verdict = ""
+        """What somebody else has found of us."""
+        self.bytes = 0
+        self._limit = limit_bytes
+        self._unnamed = unnamed
+
+    async def look(self) -> str:
+        look = _Look(self._limit)
+        try:
+            await to_thread.run_sync(self._run, look, abandon_on_cancel=True, limiter=_one_at_a_time)
+        except _TooMuchError as error:
+            return str(error)
+        finally:
+            look.is_off.set()
+            self.bytes = look.bytes
+        return ""
+
+    def _run(self, look: "_Look") -> None:
+        look.add_bytes(self._unnamed())
+        look.at(self.folder)
+
+    def end(self, verdict: str) -> None:
+        self.verdict = verdict
+        self.told.set()
+
+
+_watches: set[_Watch] = set()
+"""All of this process."""
+
+
+class _Ends:
+    """When one of them ended last for the sake of the others."""
+
+    at = -math.inf
+
+
+async def _judge_all(folder: Path) -> None:
+    """Where the disk of `folder` is nearly full, tell whoever takes the most of it; if that is no help, the next."""
+    if not _full(folder) or time.monotonic() - _Ends.at < _RECOVER_S:
+        return
+    _Ends.at = time.monotonic()
+    for watch in list(_watches):
+        await watch.look()
+    if said := _full(folder):
+        there = [each for each in _watches if _device(each.folder) == _device(folder)]
+        max(there, key=lambda each: each.bytes).end(said)
+
+
+def _device(folder: Path) -> int:
+    with suppress(OSError):
+        return folder.stat().st_dev
+    return -1
+
+
+def _full(folder: Path) -> str:
+    with suppress(OSError):
+        disk = os.statvfs(folder)
+        size, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+        reserve = min(_RESERVE_BYTES, int(size * _RESERVE_PART))
+        if free < reserve:
+            return f"the disk is full: of its {_size(size)} less than {_size(reserve)} are free"
     return ""
 
 
@@ -59,7 +140,7 @@ class _Look:
         self.is_off = Event()
         """Set when nobody wants to know any more."""
         self._limit = limit_bytes
-        self._bytes = 0
+        self.bytes = 0
         self._files = 0
         self._linked: set[tuple[int, int]] = set()
         """The files of more than one name that were counted."""
@@ -72,9 +153,8 @@ class _Look:
 
         """
         with suppress(OSError):  # it is not there yet, or no more
-            top = os.open(folder, _FOLDER)
+            top = open_folder(folder)
             try:
-                _check_free(os.fstatvfs(top))
                 self._add(top, _DEEPEST)
             finally:
                 os.close(top)
@@ -86,7 +166,7 @@ class _Look:
             raise _TooMuchError(f"its folders are more than {_DEEPEST} levels deep")
         for name in self._add_entries(folder):
             with suppress(OSError):  # it is gone, or no folder any more
-                below = _open(name, folder)
+                below = open_folder(name, folder)
                 try:
                     self._add(below, levels - 1)
                 finally:
@@ -108,32 +188,15 @@ class _Look:
             if (found.st_dev, found.st_ino) in self._linked:
                 return
             self._linked.add((found.st_dev, found.st_ino))
-        self._bytes += found.st_blocks * _BLOCK
         self._files += 1
-        if self._bytes > self._limit:
-            raise _TooMuchError(f"its files take more than {_size(self._limit)} of the disk")
+        self.add_bytes(found.st_blocks * _BLOCK)
         if self._files > _MOST_FILES:
             raise _TooMuchError(f"it has more than {_MOST_FILES} files")
 
-
-def _open(name: str, folder: int) -> int:
-    """Open a folder, though its owner, whom we run as, may have shut everybody out."""
-    try:
-        return os.open(name, _FOLDER, dir_fd=folder)
-    except PermissionError:
-        place = os.open(name, _FOLDER | os.O_PATH, dir_fd=folder)
-        try:
-            Path(f"/proc/self/fd/{place}").chmod(stat.S_IRWXU)
-        finally:
-            os.close(place)
-        return os.open(name, _FOLDER, dir_fd=folder)
-
-
-def _check_free(disk: os.statvfs_result) -> None:
-    size, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
-    reserve = min(_RESERVE_BYTES, int(size * _RESERVE_PART))
-    if free < reserve:
-        raise _TooMuchError(f"the disk is full: of its {_size(size)} less than {_size(reserve)} are free")
+    def add_bytes(self, count: int) -> None:
+        self.bytes += count
+        if self.bytes > self._limit:
+            raise _TooMuchError(f"its files take more than {_size(self._limit)} of the disk")
 
 
 def _size(count: int) -> str:

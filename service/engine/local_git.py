@@ -17,13 +17,9 @@ from service.engine.local_confine import Done, run_confined
 from service.engine.local_confinement import Bind, Confinement
 from service.engine.local_disk import watch_disk
 from service.engine.local_host import Host
-from service.engine.local_outward import outward
+from service.engine.local_outward import outward_sandbox
 from service.errors import EngineError, PrepareError
 from service.repo_url import RepoUrl
-
-_TRUST = "/run/aideator/trust"
-_CERTIFICATES = ("GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-"""Whichever is set first, git is told to trust it; of its own accord it would read only the first."""
 
 _SAFE = {
     "core.fsmonitor": "false",
@@ -127,12 +123,7 @@ def is_proxied(url: RepoUrl, environ: Mapping[str, str]) -> bool:
 
 def outward_git(environ: Mapping[str, str]) -> tuple[dict[str, str], tuple[Bind, ...]]:
     """The operator's proxies and certificates: variables, and what has to be shown for them."""
-    told = {name: value for name, value in outward(environ).items() if name.lower().endswith("_proxy")}
-    file = next((Path(environ[name]) for name in _CERTIFICATES if environ.get(name)), None)
-    if file is None or not file.is_file():
-        return told, ()
-    place = f"{_TRUST}/ca.pem"
-    return {**told, "GIT_SSL_CAINFO": place}, (Bind(file.resolve(), place),)
+    return outward_sandbox(environ, ("GIT_SSL_CAINFO",))
 
 
 async def run_git(

@@ -1,28 +1,37 @@
 """The harness in a sandbox of this machine: its lines as they come, and its end, which comes in time."""
 
-from collections.abc import AsyncGenerator, Sequence
+import os
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
+import msgspec
+from anyio import to_thread
 from anyio.abc import TaskGroup
 from msgspec import Struct
 
 from agent_image.events import EXIT_STATUS, Outcome
+from agent_image.told import Told
 from service.engine import Ended, Line, Producer
 from service.engine.lines import LineSplitter
 from service.engine.local_confine import Confined, confined
 from service.engine.local_confinement import WORKSPACE, Bind, Confinement, Limits
-from service.engine.local_disk import watch_disk
+from service.engine.local_disk import look_at_disk, watch_disk
 from service.engine.local_host import Host
+from service.engine.local_outward import outward_sandbox
 from service.engine.local_programs import Programs
+from service.engine.local_removal import remove
 from service.engine.local_trees import Tree
 from service.errors import EngineError
 
 _GRACE_S = 5.0
 """How long after its deadline a harness may take to end, before it is ended from here."""
 _KILLED = 128
+_MARKS = ("RUN_ID", "VARIATION_ID")
+"""Variables by which people who look at this machine's processes tell whose they are."""
+_OUT_OF_MEMORY = "its processes took more memory than LOCAL_MEMORY lets them"
 _TIMED_OUT = EXIT_STATUS[Outcome.TIMED_OUT]
 
 
@@ -36,15 +45,27 @@ class Step(Struct, frozen=True, kw_only=True):
     printed: Path
     """The file that keeps what it prints."""
     environ: dict[str, str]
+    """What the harness is told in secret, and commands find in theirs, but for what is ours."""
     binds: tuple[Bind, ...]
     network: bool
     limit_s: float
+    grows: tuple[Path, ...] = ()
+    """Folders that it may fill besides its tree, each as much."""
 
 
 class LocalHarness:
-    """`tasks` owns what watches over steps; `disk_bytes` is what a step may add to its tree."""
+    """`tasks` owns what watches over steps; `environ` is the operator's, and says how to go out to the network."""
 
-    def __init__(self, host: Host, programs: Programs, limits: Limits, tasks: TaskGroup) -> None:
+    def __init__(
+        self,
+        host: Host,
+        programs: Programs,
+        limits: Limits,
+        tasks: TaskGroup,
+        *,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._environ = environ
         self._host = host
         self._programs = programs
         self._limits = limits
@@ -59,7 +80,7 @@ class LocalHarness:
         """
         guard = _Guard(step, self._limits.file_bytes)
         with step.printed.open("wb", buffering=0) as printed:
-            async with confined(self._host, self._programs.harness(step.arguments), self._confinement(step)) as process:
+            async with confined(self._host, self._programs.harness(), self._confinement(step)) as process:
                 self._tasks.start_soon(guard.watch, process)
                 try:
                     splitter = LineSplitter()
@@ -75,16 +96,22 @@ class LocalHarness:
                 for line in (splitter.end(), *process.errors.splitlines()):
                     if line:
                         yield Line(step.producer, line, datetime.now(UTC))
-                ended = guard.judge(status, ran_out_of_memory=process.ran_out_of_memory)
-        yield ended
+                is_short = process.ran_out_of_memory
+        yield await guard.judge(status, ran_out_of_memory=is_short)
 
     def _confinement(self, step: Step) -> Confinement:
+        outward, trust = outward_sandbox(self._environ) if step.network else ({}, ())
+        told = Told(tuple(step.arguments), {**outward, **step.environ})
         return Confinement(
             name=step.name,
-            binds=(*self._programs.binds, *step.binds),
+            binds=(*self._programs.binds, *step.binds, *trust),
             tree=step.tree.shown,
             workdir=WORKSPACE,
-            environ={"PATH": self._programs.path, **step.environ},
+            environ={
+                "PATH": self._programs.path,
+                **{name: step.environ[name] for name in _MARKS if name in step.environ},
+            },
+            stdin=msgspec.json.encode(told),
             network=step.network,
             limits=self._limits,
         )
@@ -103,19 +130,32 @@ class _Guard:
     async def watch(self, process: Confined) -> None:
         with self._scope:
             with anyio.move_on_after(self._step.limit_s + _GRACE_S) as limit:
-                self._too_much = await watch_disk(self._step.tree.changes, self._disk_bytes)
+                await self._watch_all()
             self._is_late = limit.cancelled_caught
             process.kill()
 
     def stop(self) -> None:
         self._scope.cancel()
 
-    def judge(self, status: int, *, ran_out_of_memory: bool) -> Ended:
-        """How the harness ended. `EngineError` where it had too much."""
-        if self._too_much:
-            raise EngineError("agent.disk", self._too_much)
+    async def judge(self, status: int, *, ran_out_of_memory: bool) -> Ended:
+        """How the harness ended, once all is over. `EngineError` where it had too much."""
+        changes = self._step.tree.changes
+        if said := self._too_much or await to_thread.run_sync(look_at_disk, changes, self._disk_bytes):
+            await to_thread.run_sync(remove, changes)  # others may be short of it
+            raise EngineError("agent.disk", said)
         if self._is_late:
             return Ended(_TIMED_OUT)
         if status >= _KILLED and ran_out_of_memory:
-            raise EngineError("agent.memory", "its processes took more memory than LOCAL_MEMORY lets them")
+            raise EngineError("agent.memory", _OUT_OF_MEMORY)
+        if ran_out_of_memory:  # it was a command that died, and the harness tells of it, but cannot know why
+            return Ended(status, "agent.memory", _OUT_OF_MEMORY)
         return Ended(status)
+
+    async def _watch_all(self) -> None:
+        async with anyio.create_task_group() as watches:
+            for folder in (self._step.tree.changes, *self._step.grows):
+                watches.start_soon(self._watch_one, folder, watches.cancel_scope)
+
+    async def _watch_one(self, folder: Path, all_of_them: anyio.CancelScope) -> None:
+        self._too_much = await watch_disk(folder, self._disk_bytes)
+        all_of_them.cancel()

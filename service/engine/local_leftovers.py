@@ -1,112 +1,164 @@
-"""What processes that were killed have left on this machine, and what nobody has used for long."""
+"""What processes that were killed have left on this machine, and what nobody has used for long.
 
-import fcntl
+Sandboxes write to much of what is looked at here: nothing of theirs is believed, and none of it can fail a run.
+"""
+
 import os
-import shutil
 import time
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
+import anyio
+from anyio import to_thread
+
+from service.engine.local_disk import look_at_disk
 from service.engine.local_host import Host
+from service.engine.local_lock import is_still, try_lock
+from service.engine.local_orphans import end_orphans
+from service.engine.local_removal import open_folder, remove
 
 _UNUSED_S = 30 * 86_400.0
 """Until a repository is forgotten."""
 _MOST_KEPT = 8
 """Checkouts of one repository, and workspaces, that are kept for the next run."""
+_MOST_PACKS = 50
+"""Fetches whose objects are kept side by side, before all begins anew: git looks into each for what it seeks."""
+_LOOK_S = 3600.0
 _USED = ".used"
+_LOCK = ".lock"
+_GONE = "gone-"
+_OURS = ("runs", "repositories")
 
 
-@contextmanager
-def run_folder(home: Path, name: str) -> Generator[Path]:
+def lay_out(home: Path) -> None:
+    """Make the folders that are there: as root, sandboxes' user passes through the outermost, and nobody further."""
+    home.mkdir(mode=0o711, parents=True, exist_ok=True)
+    for name in _OURS:
+        (home / name).mkdir(mode=0o700, exist_ok=True)
+        (home / name).chmod(0o700)
+
+
+@asynccontextmanager
+async def run_folder(home: Path, name: str) -> AsyncGenerator[Path]:
     """A folder for a run, for as long as the block lasts; a lock says that it is in use, for as long as we live."""
-    runs = home / "runs"
-    runs.mkdir(mode=0o711, exist_ok=True)
-    folder, lock = _locked(runs, name)
+    lay_out(home)
+    folder, lock = _locked(home / "runs", name)
     try:
         folder.mkdir(mode=0o711)
         yield folder
     finally:
-        _drop(folder, lock)
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(_drop, folder, lock)
 
 
 def _locked(runs: Path, name: str) -> tuple[Path, BinaryIO]:
     while True:
         folder = runs / f"{name}-{uuid4().hex[:8]}"
-        lock = open(f"{folder}.lock", "xb")  # noqa: PTH123, SIM115 -- it stays open
-        if _try_lock(lock):
+        lock = open(f"{folder}{_LOCK}", "xb")  # noqa: PTH123, SIM115 -- it stays open
+        if try_lock(lock.fileno()):
             return folder, lock
         lock.close()  # who sweeps has it, and removes it
 
 
-def sweep(home: Path, host: Host) -> None:
-    """Remove what is left of runs whose process was killed; blocks."""
-    for path in (home / "runs").glob("*.lock"):
-        with suppress(FileNotFoundError):
-            lock = path.open("rb")
-            if _try_lock(lock):
-                _drop(path.with_suffix(""), lock)
-            else:
-                lock.close()
-    for repository in (home / "repositories").glob("*"):
-        with suppress(FileNotFoundError), (repository / "lock").open("rb") as lock:
-            if _try_lock(lock):
-                _forget(repository)
+def sweep(home: Path, host: Host, disk_bytes: int) -> None:
+    """End and remove what is left of runs whose process was killed, and what is too old or too large; blocks."""
+    end_orphans(host.user)
+    for folder in _entries(home / "runs"):
+        with suppress(OSError):
+            _sweep_run(folder)
+    for repository in _entries(home / "repositories"):
+        with suppress(OSError), (file := repository / "lock").open("ab") as lock:
+            if try_lock(lock.fileno()) and is_still(file, lock.fileno()):
+                _forget(repository, home, disk_bytes)
+    for agent in _entries(home / "agents"):
+        with suppress(OSError):
+            if _noted(agent).exists() and time.time() - _used_at(agent) > _UNUSED_S:
+                _discard(agent, home)
     if host.cgroups is not None:
-        host.cgroups.sweep(_is_alive)
+        with suppress(OSError):
+            host.cgroups.sweep()
 
 
 def note_use(folder: Path) -> None:
-    """Say that a checkout or a workspace is used now."""
-    folder.with_name(folder.name + _USED).touch()
+    """Say that a checkout, a workspace or an agent's programs are used now."""
+    _noted(folder).touch()
 
 
-def _forget(repository: Path) -> None:
-    """Remove of a repository that nobody holds what has not been used for long."""
-    if time.time() - max(_used_at(each) for each in (repository, *repository.glob("*/*"))) > _UNUSED_S:
-        remove(repository)
-        return
-    for kind in ("trees", "workspaces"):
-        kept = [each for each in (repository / kind).glob("*") if each.is_dir()]
-        for each in sorted(kept, key=_used_at)[:-_MOST_KEPT]:
-            remove(each)
-            each.with_name(each.name + _USED).unlink(missing_ok=True)
-
-
-def _used_at(folder: Path) -> float:
-    used = folder.with_name(folder.name + _USED)
-    return (used if used.exists() else folder).stat().st_mtime
+def _sweep_run(path: Path) -> None:
+    """Remove what nobody holds the lock of; a lock is there before its folder is, and for longer."""
+    if path.suffix == _LOCK:
+        lock = path.open("rb")
+        if try_lock(lock.fileno()):
+            _drop(path.with_suffix(""), lock)
+        else:
+            lock.close()
+    elif not path.with_name(path.name + _LOCK).exists():
+        remove(path)
 
 
 def _drop(folder: Path, lock: BinaryIO) -> None:
-    """Remove a folder, then its lock, which is ours."""
-    remove(folder)
-    Path(f"{folder}.lock").unlink(missing_ok=True)
-    lock.close()
+    """Remove a folder, then its lock, which is ours; what cannot be removed keeps its lock, for the next who sweeps."""
+    with lock:
+        if remove(folder):
+            Path(f"{folder}{_LOCK}").unlink(missing_ok=True)
 
 
-def remove(folder: Path) -> None:
-    """Remove a folder, whatever the modes of those in it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        for path, names, _ in os.walk(folder):
-            for name in names:
-                with suppress(OSError):
-                    Path(path, name).chmod(0o700)
-        shutil.rmtree(folder, ignore_errors=True)
+def _forget(repository: Path, home: Path, disk_bytes: int) -> None:
+    """Remove of a repository that nobody holds what has not been used for long, or has become too much."""
+    used = (repository / "lock").lstat().st_mtime
+    if time.time() - used > _UNUSED_S or _count_packs(repository) > _MOST_PACKS:
+        _discard(repository, home)  # as a whole: checkouts borrow git's objects
+        return
+    for kind in ("trees", "workspaces"):
+        kept = [each for each in _entries(repository / kind) if each.suffix != _USED]
+        for each in sorted(kept, key=_used_at)[:-_MOST_KEPT]:
+            _discard(each, home)
+            _noted(each).unlink(missing_ok=True)
+    _bound_cache(repository / "cache", home, disk_bytes, used)
 
 
-def _is_alive(group: str) -> bool:
-    """Whether the process is there that made a control group; it stands in its name."""
-    maker = group.partition(".")[0]
-    return not maker.isdigit() or Path("/proc", maker).exists()
+def _bound_cache(cache: Path, home: Path, disk_bytes: int, used: float) -> None:
+    """Remove what setup commands have put aside, where it is too much; looked at once in a while after it was used."""
+    looked = cache.with_name("cache.looked")
+    if cache.exists() and _used_at(looked) < min(used, time.time() - _LOOK_S):
+        if look_at_disk(cache, disk_bytes):
+            _discard(cache, home)
+        looked.touch()
 
 
-def _try_lock(file: BinaryIO) -> bool:
+def _discard(folder: Path, home: Path) -> None:
+    """Remove it so that nobody ever finds a part of it, whenever we are killed."""
+    gone = home / "runs" / f"{_GONE}{uuid4().hex}"  # without a lock: whoever sweeps goes on
+    top = open_folder(folder)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        os.fchmod(top, 0o700)  # or its user could not move it
+        folder.rename(gone)
+    finally:
+        os.close(top)
+    remove(gone)
+
+
+def _count_packs(repository: Path) -> int:
+    return sum(1 for each in _entries(repository / "git" / "objects" / "pack") if each.suffix == ".pack")
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder of ours."""
+    with suppress(OSError):
+        return list(folder.iterdir())
+    return []
+
+
+def _noted(folder: Path) -> Path:
+    return folder.with_name(folder.name + _USED)
+
+
+def _used_at(folder: Path) -> float:
+    """When it was used last; 0 for what is gone."""
+    for each in (_noted(folder), folder):
+        with suppress(OSError):
+            return each.lstat().st_mtime
+    return 0.0

@@ -1,18 +1,23 @@
 """A patch made on this machine, in a sandbox, by the commands that make it everywhere."""
 
+import signal
 from pathlib import Path
 
 import anyio
+from msgspec import structs
 
 from aideator import places
-from service.engine.failures import check_size
+from service.engine.failures import PATCH_LIMIT, check_size
 from service.engine.local_confine import run_confined
 from service.engine.local_confinement import Bind, Confinement, Limits
 from service.engine.local_host import Host
 from service.engine.local_trees import Tree
-from service.errors import EngineError, PatchError
+from service.errors import PatchError
 
 _PATCH_S = 300.0
+_MOST_BYTES = 2 * PATCH_LIMIT
+"""Of one file that is written on the way: it grows in nobody's tree, so nobody watches it."""
+_TOO_LARGE = 128 + signal.SIGXFSZ
 _SCRIPT = Path(places.__file__).with_name("make_patch.sh")
 
 
@@ -23,6 +28,8 @@ async def make_patch(
 
     Raises:
         PatchError: it cannot be made.
+        EngineError: there is no sandbox for it.
+        OSError: nor a place to work in.
 
     """
     await anyio.Path(folder).mkdir()
@@ -41,14 +48,14 @@ async def make_patch(
         ),
         tree=tree.shown,
         workspace="/tree",
-        limits=limits,
+        limits=structs.replace(limits, file_bytes=_MOST_BYTES),
     )
     try:
         done = await run_confined(host, ["sh", "-c", await anyio.Path(_SCRIPT).read_text()], what, limit_s=_PATCH_S)
     except TimeoutError as error:
         raise PatchError(f"it was not made within {_PATCH_S:.0f} s") from error
-    except EngineError as error:
-        raise PatchError(str(error)) from error
+    if done.status == _TOO_LARGE:
+        raise PatchError(f"it takes a file of more than {_MOST_BYTES} bytes to make it")
     if done.status:
         raise PatchError(done.stderr.decode(errors="replace").strip().rpartition("\n")[2] or "it cannot be made")
     check_size(made.stat().st_size)

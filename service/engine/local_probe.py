@@ -3,9 +3,7 @@
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import anyio
 from anyio import to_thread
@@ -15,6 +13,7 @@ from service.engine.local_cgroup import Cgroups
 from service.engine.local_confine import run_confined
 from service.engine.local_confinement import Confinement, Overlay
 from service.engine.local_host import Host, Means
+from service.engine.local_leftovers import run_folder
 from service.errors import EngineError, EngineUnavailableError
 
 _SANDBOX_USER = 65_530
@@ -31,40 +30,41 @@ async def find_host(home: Path, *, overlay: bool = True) -> Host:
         EngineUnavailableError: sandboxes cannot be had here; the message says what to install or to change.
 
     """
-    bwrap, version = _tool("bwrap", "bubblewrap", _LEAST_BWRAP)
-    _tool("git", "git", _LEAST_GIT)
+    bwrap, version = await _tool("bwrap", "bubblewrap", _LEAST_BWRAP)
+    await _tool("git", "git", _LEAST_GIT)
     try:
-        await anyio.Path(home).mkdir(mode=0o711, parents=True, exist_ok=True)
-        means = await to_thread.run_sync(_copying, home)
+        async with run_folder(home, "probe") as folder:
+            host = Host(
+                bwrap=bwrap,
+                version=version,
+                user=_SANDBOX_USER if os.geteuid() == 0 else None,
+                means=await _copying(folder),
+                cgroups=await to_thread.run_sync(Cgroups.find),
+            )
+            await _try(host, Confinement())
+            return await _layered(host, folder) if host.user is not None and overlay else host
     except OSError as error:
         raise EngineUnavailableError(f"{home} cannot be used: {error.strerror}; LOCAL_HOME names another") from error
-    host = Host(
-        bwrap=bwrap,
-        version=version,
-        user=_SANDBOX_USER if os.geteuid() == 0 else None,
-        means=means,
-        cgroups=await to_thread.run_sync(Cgroups.find),
-    )
-    await _try(host, Confinement())
-    if host.user is None or not overlay:
+
+
+async def _layered(host: Host, folder: Path) -> Host:
+    """The same with overlays, where they can be mounted below `folder`."""
+    places = [host.make(folder / name) for name in ("lower", "upper", "work")]
+    for name in ("workspace", "home"):
+        host.make(places[0] / name)
+    try:
+        await _try(host, Confinement(tree=Overlay(lower=(places[0],), upper=places[1], work=places[2])))
+    except EngineUnavailableError:
         return host
-    with TemporaryDirectory(dir=home) as folder:
-        places = [host.make(Path(folder, name)) for name in ("lower", "upper", "work")]
-        for name in ("workspace", "home"):
-            host.make(places[0] / name)
-        try:
-            await _try(host, Confinement(tree=Overlay(lower=(places[0],), upper=places[1], work=places[2])))
-        except EngineUnavailableError:
-            return host
     return structs.replace(host, means="overlay")
 
 
-def _tool(program: str, package: str, least: tuple[int, ...]) -> tuple[str, str]:
+async def _tool(program: str, package: str, least: tuple[int, ...]) -> tuple[str, str]:
     """Where a program is, and its version, or a sentence that says how to have it."""
     path = shutil.which(program)
     if path is None:
         raise EngineUnavailableError(f"{package} is not installed: {_how_to_install(package)}")
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    said = (await anyio.run_process([path, "--version"], check=False)).stdout.decode(errors="replace")
     version = re.search(r"\d+(\.\d+)+", said)
     if version is None or tuple(int(part) for part in version[0].split(".")[:2]) < least:
         wanted = ".".join(str(part) for part in least)
@@ -73,18 +73,23 @@ def _tool(program: str, package: str, least: tuple[int, ...]) -> tuple[str, str]
 
 
 def _how_to_install(package: str) -> str:
-    managers = {"apt-get": "apt-get install -y", "dnf": "dnf install -y", "apk": "apk add", "pacman": "pacman -S"}
-    line = next((line for program, line in managers.items() if shutil.which(program)), "install")
-    return f"`{line} {package}`, as root"
+    managers = {
+        "apt-get": "apt-get install -y",
+        "dnf": "dnf install -y",
+        "zypper": "zypper install -y",
+        "apk": "apk add",
+        "pacman": "pacman -S",
+    }
+    line = next((line for program, line in managers.items() if shutil.which(program)), "")
+    return f"`{line} {package}`, as root" if line else f"have {package} from this machine's distribution"
 
 
-def _copying(home: Path) -> Means:
-    """Whether files below `home` can share their blocks."""
-    with TemporaryDirectory(dir=home) as folder:
-        source = Path(folder, "source")
-        source.write_bytes(b"x" * 4096)
-        copy = ["cp", "--reflink=always", str(source), f"{source}.copy"]
-        return "copy" if subprocess.run(copy, capture_output=True, check=False).returncode else "reflink"
+async def _copying(folder: Path) -> Means:
+    """Whether files below `folder` can share their blocks."""
+    source = folder / "source"
+    await anyio.Path(source).write_bytes(b"x" * 4096)
+    copied = await anyio.run_process(["cp", "--reflink=always", str(source), f"{source}.copy"], check=False)
+    return "copy" if copied.returncode else "reflink"
 
 
 async def _try(host: Host, what: Confinement) -> None:

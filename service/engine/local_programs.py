@@ -16,15 +16,18 @@ import anyio
 
 import aideator.task
 from agent_image import events
+from agent_image.told import OPTION
 from aideator.places import AGENT_MOUNT, MOUNT
 from aideator.task import needs_of
 from service.engine.local_confinement import Bind
+from service.engine.local_leftovers import note_use
 from service.engine.local_system import HOME, PATH
 from service.errors import EngineError
 
 _AGENT_IMAGE = Path(events.__file__).parent
 _PREFIX = Path(sys.base_prefix).resolve()
 _PYTHON = Path(sys.executable).resolve()
+_OS_RELEASE = Path("/etc/os-release")
 _PACKAGES = [Path(path) for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
 """Where what is installed is, in the order in which it is looked for."""
 
@@ -34,6 +37,7 @@ class Programs:
 
     def __init__(self, home: Path, tools: Sequence[Path]) -> None:
         self._home = home
+        self._tools = tools
         self._turn = anyio.Lock()
         shown = {str(path): path for path in (*tools, *_outside_the_system())}
         installed = [path for path in _PACKAGES if path.is_dir()]
@@ -44,9 +48,21 @@ class Programs:
         self.path = ":".join([f"{HOME}/.local/bin", *bins, PATH])
         self._boot = _boot([f"{MOUNT}/site"], [*packages, f"{AGENT_MOUNT}/site"])
 
-    def harness(self, arguments: Sequence[str]) -> list[str]:
-        """The command line of the harness. Neither the system's packages nor the repository's folders replace it."""
-        return [str(_PYTHON), "-I", "-S", "-c", self._boot, *arguments]
+    def harness(self) -> list[str]:
+        """The command line of the harness, which reads a task from stdin.
+
+        Neither the system's packages nor the repository's folders replace it.
+        """
+        return [str(_PYTHON), "-I", "-S", "-c", self._boot, OPTION]
+
+    def missing(self) -> list[Path]:
+        """Those of the operator's tools that are not there."""
+        return [path for path in self._tools if not path.exists()]
+
+    def version(self) -> list[str]:
+        """What tells these programs, and the system's, from others that may do otherwise."""
+        tools = [f"{path} {_changed(path)} {_changed(path / 'bin')}" for path in self._tools]
+        return [*tools, sys.version, _OS_RELEASE.read_text() if _OS_RELEASE.exists() else ""]
 
     async def agent(self, task: aideator.task.Task, scratch: Path) -> tuple[Bind, ...]:
         """What the agent of `task` needs besides, installed by way of `scratch` where it is not there yet.
@@ -64,13 +80,19 @@ class Programs:
         content = await anyio.Path(requirements).read_bytes()
         place = self._home / f"{requirements.stem}-{hashlib.sha256(content).hexdigest()[:16]}"
         if place.exists():
+            note_use(place)
             return place
         new = scratch / f"{requirements.stem}-{uuid4().hex}"
         await _install(requirements, new / "site")
         self._home.mkdir(parents=True, exist_ok=True)
         with suppress(OSError):  # another service was faster
             new.rename(place)
+        note_use(place)
         return place
+
+
+def _changed(folder: Path) -> int:
+    return folder.stat().st_mtime_ns if folder.exists() else 0
 
 
 def _outside_the_system() -> list[Path]:

@@ -13,15 +13,15 @@ is moved into the cache, by us: no sandbox ever writes there, and a killed git l
 
 import json
 import os
-import shutil
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
 import anyio
+import msgspec
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
@@ -29,10 +29,12 @@ from service.address import Resolve, resolve_host
 from service.engine.clone import disk_error
 from service.engine.local_bare import adopt, borrow, make_bare, write_whole
 from service.engine.local_checkout import OBJECTS, check_out
+from service.engine.local_confine import run_confined
 from service.engine.local_confinement import Bind, Confinement, Limits
-from service.engine.local_git import fetch_of, git_environ, is_proxied, look_at, outward_git, run_git
+from service.engine.local_git import fetch_of, git_environ, is_proxied, look_at, outward_git, run_git, safe_git
 from service.engine.local_host import Host
 from service.engine.local_lock import locked
+from service.engine.local_removal import remove
 from service.errors import PrepareError
 from service.git_ref import RefError, check_ref
 from service.repo_url import RepoUrl
@@ -42,6 +44,10 @@ __all__ = ["LIMITS", "OBJECTS", "Repository"]
 LIMITS = Limits(memory_bytes=4 << 30, processes=256, file_bytes=10 << 30)
 
 _FETCHING = "/run/aideator/fetching"
+_CHECKED = "/run/aideator/checked"
+_CHECK_S = 120.0
+_PERHAPS_BROKEN = {"clone.failed", "clone.unsafe", "clone.not_found"}
+"""Errors that a broken repository on this machine can look like."""
 _REF = "refs/aideator/new"
 _FETCH_AND_PEEL = f'"$@" && exec git rev-parse --verify {_REF}^{{commit}}'
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -75,6 +81,7 @@ class Repository:
     async def held(self) -> AsyncGenerator[Self]:
         """Nobody removes it meanwhile."""
         async with locked(self.folder / "lock", shared=True):
+            os.utime(self.folder / "lock")  # who sweeps looks when it was used last
             yield self
 
     async def fetch(self, ref: str, *, limit_s: float) -> str:
@@ -92,7 +99,7 @@ class Repository:
             ref = check_ref(ref)
             with anyio.fail_after(limit_s):
                 async with self.held(), locked(self.folder / "fetch.lock"):
-                    return self._fetched_since(asked, ref) or await self._fetch(ref)
+                    return self._fetched_since(asked, ref) or await self._fetch_whole(ref)
         except RefError as error:
             raise PrepareError("clone.ref", str(error)) from error
         except TimeoutError as error:
@@ -123,10 +130,41 @@ class Repository:
 
     def _fetched(self) -> dict[str, tuple[str, float]]:
         try:
-            boot, fetched = json.loads((self.folder / "fetched.json").read_bytes())
-        except FileNotFoundError:
+            content = (self.folder / "fetched.json").read_bytes()
+            boot, fetched = msgspec.json.decode(content, type=tuple[str, dict[str, tuple[str, float]]])
+        except (FileNotFoundError, msgspec.MsgspecError):  # or it broke when the power failed
             return {}
         return fetched if boot == _BOOT.read_text() else {}
+
+    async def _fetch_whole(self, ref: str) -> str:
+        """Fetch; if what is here turns out to be broken, begin anew, once."""
+        try:
+            return await self._fetch(ref)
+        except (PrepareError, OSError) as error:
+            if (isinstance(error, PrepareError) and error.code not in _PERHAPS_BROKEN) or await self._is_sound():
+                raise
+            await to_thread.run_sync(self._begin_anew)
+            return await self._fetch(ref)
+
+    async def _is_sound(self) -> bool:
+        what = Confinement(
+            name="check",
+            binds=(Bind(self.git, _CHECKED),),
+            environ={**git_environ(), "GIT_DIR": _CHECKED},
+            limits=self._limits,
+        )
+        check = safe_git(["fsck", "--connectivity-only", "--no-dangling", "--no-progress"])
+        try:
+            done = await run_confined(self._host, check, what, limit_s=_CHECK_S)
+        except TimeoutError:
+            return True
+        return done.status == 0
+
+    def _begin_anew(self) -> None:
+        """Remove git's objects, and checkouts, which borrow them; what has gone half way is removed by who clears."""
+        for name in ("fetched.json", "trees", "workspaces", "git"):
+            with suppress(FileNotFoundError):
+                (self.folder / name).rename(self.folder / f"fetching-{uuid4().hex}")
 
     async def _fetch(self, ref: str) -> str:
         began = _now()
@@ -138,7 +176,8 @@ class Repository:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(adopt, new, self.git, commit)
         finally:
-            shutil.rmtree(new, ignore_errors=True)
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(remove, new)
         self._remember(ref, commit, began)
         return commit
 
@@ -146,7 +185,7 @@ class Repository:
         """Make the bare repository where there is none, and remove what killed fetches have left."""
         make_bare(self.git)
         for left in self.folder.glob("fetching-*"):
-            shutil.rmtree(left, ignore_errors=True)
+            remove(left)
 
     async def _run(self, ref: str, new: Path) -> str:
         """Let git fetch into `new`; returns the commit, which a tag may only lead to."""

@@ -11,6 +11,7 @@ from aideator.task import arguments
 from service.engine import Ended, Line, Prepared, Producer, SandboxSpec, Serving, Task
 from service.engine.asked import asked_of
 from service.engine.local_confinement import Limits
+from service.engine.local_failures import told_as_engine_errors
 from service.engine.local_gateway import LocalGateway
 from service.engine.local_harness import LocalHarness, Step
 from service.engine.local_host import Host
@@ -18,7 +19,7 @@ from service.engine.local_patch import make_patch
 from service.engine.local_programs import Programs
 from service.engine.local_trees import Tree
 from service.engine.local_workspace import LocalWorkspace
-from service.errors import PatchError
+from service.errors import EngineError, PatchError
 
 _KILLED = 128
 _RETIRE_S = 2.0
@@ -69,16 +70,18 @@ class LocalSandbox:
             self._gateway.end()
 
     async def prepare(self) -> AsyncGenerator[Line | Prepared]:
-        await self._workspace.clone()
-        async with aclosing(self._workspace.set_up(self._harness, network=self._setup_network)) as lines:
-            async for line in lines:
-                yield line
+        with told_as_engine_errors():
+            await self._workspace.clone()
+            async with aclosing(self._set_up()) as lines:
+                async for line in lines:
+                    yield line
         yield Prepared(self._workspace.commit)
 
     async def vary(self, index: int, task: Task) -> AsyncGenerator[Line | Ended]:
         asked = asked_of(self._spec.run_id, index, task)
-        agent = await self._programs.agent(asked, self._folder)
-        tree = await self._workspace.derive(str(index))
+        with told_as_engine_errors():
+            agent = await self._programs.agent(asked, self._folder)
+            tree = await self._workspace.derive(str(index))
         access = {} if self._gateway is None else self._gateway.access(index)
         step = Step(
             name=f"{self._spec.run_id}.{index}",
@@ -92,15 +95,19 @@ class LocalSandbox:
             limit_s=task.timeout_s,
         )
         try:
-            async with aclosing(self._harness.run(step)) as items:
-                async for item in items:
-                    if isinstance(item, Ended) and item.exit < _KILLED:
-                        self._trees[index] = tree
-                    yield item
+            with told_as_engine_errors():
+                async with aclosing(self._harness.run(step)) as items:
+                    async for item in items:
+                        if isinstance(item, Ended) and item.exit < _KILLED:
+                            self._trees[index] = tree
+                        yield item
         finally:
             if self._gateway is not None and access:
                 with anyio.move_on_after(_RETIRE_S, shield=True):
                     await self._gateway.retire(index)
+
+    def _set_up(self) -> AsyncGenerator[Line]:
+        return self._workspace.set_up(self._harness, self._programs.version(), network=self._setup_network)
 
     async def final_output(self, producer: Producer) -> list[bytes]:
         if producer == "gateway":
@@ -111,14 +118,20 @@ class LocalSandbox:
     async def patch(self, index: int) -> bytes:
         if index not in self._trees:
             raise PatchError("the harness was killed, and what it left is not whole")
-        return await make_patch(
-            self._host,
-            base=self._workspace.base,
-            tree=self._trees[index],
-            objects=self._workspace.binds,
-            folder=self._folder / f"{index}.patch",
-            limits=self._limits,
-        )
+        try:
+            with told_as_engine_errors():
+                return await make_patch(
+                    self._host,
+                    base=self._workspace.base,
+                    tree=self._trees[index],
+                    objects=self._workspace.binds,
+                    folder=self._folder / f"{index}.patch",
+                    limits=self._limits,
+                )
+        except PatchError:
+            raise
+        except EngineError as error:
+            raise PatchError(str(error)) from error
 
     def _printed(self, index: int) -> Path:
         return self._folder / f"{index}.jsonl"

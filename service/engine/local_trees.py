@@ -12,8 +12,8 @@ import anyio
 from msgspec import Struct
 
 from service.engine.local_confinement import Overlay
+from service.engine.local_failures import program_failed
 from service.engine.local_host import Host
-from service.errors import EngineError
 
 
 class Tree(Struct, frozen=True):
@@ -45,6 +45,5 @@ async def derive(host: Host, layers: Sequence[Path], folder: Path) -> Tree:
     ]
     done = await anyio.run_process(copy, check=False, env={"PATH": os.environ["PATH"], "LC_ALL": "C"})
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise EngineError("engine.disk_full" if "No space left" in said else "engine.failed", f"no copy: {said}")
+        raise program_failed(done.stderr)
     return Tree(upper, upper)

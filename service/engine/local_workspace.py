@@ -11,15 +11,16 @@ Each of the last three is made elsewhere and renamed, so that it is whole or not
 
 import hashlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 import anyio
 
+from agent_image.events import Finished, Outcome, decode_line
 from aideator.places import CACHE
-from service.engine import Line, SandboxSpec
+from service.engine import Ended, Line, SandboxSpec
 from service.engine.failures import setup_error
 from service.engine.local_confinement import Bind
 from service.engine.local_harness import LocalHarness, Step
@@ -80,8 +81,10 @@ class LocalWorkspace:
         await self._repository.check_out(self.commit, self._host.make(new / "workspace"))
         _keep(new, self.base)
 
-    async def set_up(self, harness: LocalHarness, *, network: bool) -> AsyncGenerator[Line]:
+    async def set_up(self, harness: LocalHarness, programs: Sequence[str], *, network: bool) -> AsyncGenerator[Line]:
         """Run the setup commands; yields what they print, and nothing where they have been run before.
+
+        `programs` is the version of those that there are besides the repository's.
 
         Raises:
             PrepareError: `setup.*`.
@@ -89,25 +92,40 @@ class LocalWorkspace:
         """
         if not self._spec.setup:
             return
-        place = self._place(network=network)
+        place = self._place(programs, network=network)
         async with self._turn(place):
             if not place.exists():
                 tree = await derive(self._host, self._layers, self._folder / "set_up")
+                said: Finished | None = None
                 async with aclosing(harness.run(self._step(tree, network=network))) as items:
                     async for item in items:
                         if isinstance(item, Line):
+                            event = decode_line(item.data)
+                            said = event if isinstance(event, Finished) else said
                             yield item
-                        elif item.exit:
-                            raise setup_error(item.exit, self._spec.setup_timeout_s)
+                        else:
+                            self._check(item, said)
                 self.printed.rename(self._folder / "set_up" / _PRINTED)
                 _keep(self._folder / "set_up", place)
         note_use(place)
         self.printed = place / _PRINTED
         self._layers = (place / "upper", *self._layers)
 
-    def _place(self, *, network: bool) -> Path:
+    def _check(self, ended: Ended, said: Finished | None) -> None:
+        """Raise `PrepareError` where the setup has not come to its end, by its harness's word and status.
+
+        What it runs is in reach of the sandbox's first process, by which it may have its way with the status alone.
+        """
+        if ended.detail and ended.exit:
+            raise PrepareError("setup.failed", f"a setup command failed: {ended.detail}")
+        if ended.exit:
+            raise setup_error(ended.exit, self._spec.setup_timeout_s)
+        if said is None or said.outcome is not Outcome.SUBMITTED:
+            raise PrepareError("setup.failed", "the harness ended without a word")
+
+    def _place(self, programs: Sequence[str], *, network: bool) -> Path:
         """Where the workspace is that these commands make of this commit, in this way."""
-        made_of = [self.commit, self._spec.setup, self._host.means, network]
+        made_of = [self.commit, self._spec.setup, self._host.means, network, *programs]
         name = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:32]
         return self._repository.folder / "workspaces" / name
 
@@ -126,6 +144,7 @@ class LocalWorkspace:
             binds=(*self.binds, Bind(cache, CACHE, writable=True)),
             network=network,
             limit_s=limit_s,
+            grows=(cache,),
         )
 
     async def derive(self, name: str) -> Tree:

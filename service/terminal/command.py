@@ -1,6 +1,8 @@
 """`aideator run`."""
 
 import logging
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import click
 from anyio import to_thread
 
-from service.command import run_to_end
+from service.command import leaves, run_to_end
 from service.db.binaries import EmbeddedPostgresError
 from service.db.embedded import beginning_postgres
 from service.errors import EngineUnavailableError, InvalidError
@@ -25,10 +27,37 @@ _STATUSES: dict[type[BaseException], int] = {
     SettingsError: 2,
     EngineUnavailableError: 3,
     EmbeddedPostgresError: 3,
+    KeepError: 3,
+}
+_CODES: dict[type[BaseException], str] = {
+    SettingsError: "settings.invalid",
+    EmbeddedPostgresError: "postgres.unavailable",
 }
 
 
-@click.command("run")
+class _Command(click.Command):
+    """Reports what it refuses, too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if path := _report_path(given):
+                report_failure(path, [InvalidError("request.invalid", "command line", error.format_message())])
+            raise
+
+
+def _report_path(args: Sequence[str]) -> Path | None:
+    for number, each in enumerate(args):
+        if each.startswith("--junit="):
+            return Path(each.removeprefix("--junit="))
+        if each == "--junit" and number + 1 < len(args):
+            return Path(args[number + 1])
+    return None
+
+
+@click.command("run", cls=_Command)
 @click.option(
     "--repo", required=True, metavar="URL|PATH", help="https://, http:// or git://, or a folder: its commits."
 )
@@ -50,6 +79,12 @@ _STATUSES: dict[type[BaseException], int] = {
 @click.option(
     "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write a JUnit report, whatever happens."
 )
+@click.option(
+    "--env-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Settings, as lines NAME=value. No other is read.",
+)
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Keep N.patch and log.jsonl there.")
 def command(
     *,
@@ -57,6 +92,7 @@ def command(
     as_json: bool,
     junit: Path | None,
     output: Path | None,
+    env_file: Path | None,
     command_line: str | None,
     budget_usd: float | None,
     **fields: Any,
@@ -64,20 +100,21 @@ def command(
     """Let agents work on a repository, and watch them here: no server, and nothing is kept but what --output names.
 
     On a terminal with the room for it, a panel for each variation; else lines. Ctrl-C cancels the run. What the engine
-    is, models, keys and limits are settings, as for `serve`: see .env.example.
+    is, models, keys and limits are settings, as for `serve`: see .env.example. No file of the
+    working directory is read.
 
     \b
     Exit status:
       0    at least one variation succeeded, with a patch
       1    none did: no patch, or clone, image or setup failed
       2    an option, or a setting, is refused; nothing was begun
-      3    the engine, or Postgres, cannot be had, or was lost
+      3    the engine, or Postgres, cannot be had, or was lost; or a file cannot be written
       130  interrupted; the patches and the report are of what there is
     """  # noqa: D301 -- \b is click's: it keeps these lines
     set_up_logging(logging.ERROR)  # the screen is the run's
     fields |= {"command": command_line, "budget": None if budget_usd is None else {"usd": budget_usd}}
     asked = {name: value for name, value in fields.items() if value is not None}
-    wanted = Wanted(repo=repo, fields=asked, as_json=as_json, junit=junit, output=output)
+    wanted = Wanted(repo=repo, fields=asked, as_json=as_json, junit=junit, output=output, env_file=env_file)
 
     run_to_end(
         interruptible, partial(_run, wanted), expected=_EXPECTED, status_of=lambda error: _STATUSES.get(type(error), 1)
@@ -85,7 +122,27 @@ def command(
 
 
 async def _run(wanted: Wanted, interrupt: Interrupt) -> int:
-    async with beginning_postgres() as postgres:
-        # Meanwhile: what a run is made of loads as long as Postgres starts, and this needs the other core.
-        run = await to_thread.run_sync(import_module, "service.terminal.run")
-        return await run.run_in_terminal(wanted, interrupt, postgres)
+    try:
+        async with beginning_postgres() as postgres:
+            # Meanwhile: what a run is made of loads as long as Postgres starts, and this needs the other core.
+            run = await to_thread.run_sync(import_module, "service.terminal.run")
+            return await run.run_in_terminal(wanted, interrupt, postgres)
+    except BaseException as error:
+        if wanted.junit:
+            report_failure(wanted.junit, leaves(error))
+        raise
+
+
+def report_failure(path: Path, errors: Sequence[BaseException]) -> None:
+    """Write a report of what kept a run from its own, as far as that can be; those errors are told elsewhere."""
+    known = list(_STATUSES)  # what was asked for wrongly leads, then the engine
+    leading = min(errors, key=lambda each: known.index(type(each)) if type(each) in known else -1)
+    if isinstance(leading, KeepError):  # the run's own was written, or cannot be
+        return
+    junit = import_module("service.terminal.junit")
+    code, detail = _CODES.get(type(leading), getattr(leading, "code", "internal")), str(leading)
+    if not isinstance(leading, Exception):
+        code, detail = "interrupted", "it was interrupted before the run began"
+    with suppress(InvalidError, KeepError):
+        junit.check_path(path)
+        junit.write(path, junit.report_of_none(code, detail))

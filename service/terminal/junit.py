@@ -1,5 +1,6 @@
 """A run as JUnit's XML, which CI servers show: a test case for each variation."""
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ _FAILURES = {"agent.gave_up", "agent.timed_out"}
 
 def check_path(path: Path) -> None:
     """Raise `InvalidError` where no file can be written."""
-    if path.is_dir() or not path.absolute().parent.is_dir():
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
         raise InvalidError("junit.failed", "--junit", f"{path} is no place for a file")
 
 
@@ -28,13 +30,13 @@ def write(path: Path, content: bytes) -> None:
         raise KeepError(f"{path}: {error.strerror}") from error
 
 
-def report(run: RunView, patch_path: Callable[[int], Path] | None) -> bytes:
-    """Describe an ended run; `patch_path` says where a variation's patch was kept, if it was."""
+def report(run: RunView, named: str, patch_path: Callable[[int], Path] | None) -> bytes:
+    """Describe an ended run; `named` is its repository, as given, `patch_path` where a patch was kept, if it was."""
     suite = Element("testsuite", name="aideator", tests=str(len(run.variations)))
     suite.set("timestamp", run.created_at.strftime("%Y-%m-%dT%H:%M:%S"))
     if run.started_at and run.ended_at:
         suite.set("time", f"{(run.ended_at - run.started_at).total_seconds():.3f}")
-    about = {"run_id": str(run.run_id), "repo_url": run.repo_url, "ref": run.ref, "commit": run.commit}
+    about = {"run_id": str(run.run_id), "repo_url": named, "ref": run.ref, "commit": run.commit}
     about |= {"prompt": run.prompt, "state": run.state, "code": run.code, "detail": run.detail}
     properties = SubElement(suite, "properties")
     for name, value in about.items():

@@ -1,10 +1,11 @@
 """What a run leaves in a folder: its log while it goes on, then a patch of each variation that has one."""
 
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-import anyio
+from anyio import to_thread
 
 from service.errors import InvalidError
 from service.frames import Frame
@@ -16,37 +17,50 @@ class KeepError(Exception):
 
 
 class Folder:
-    """`log.jsonl`, and `0.patch`, `1.patch`, … of those variations that changed something."""
+    """`log.jsonl`, and `0.patch`, `1.patch`, … of those variations that changed something.
+
+    A disk that is full ends no run: what can be written is, and `failure` has the first that could not be.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._log: anyio.AsyncFile[bytes] | None = None
+        self.failure: KeepError | None = None
+        self._log = -1
 
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[None]:
-        async with await anyio.open_file(self.path / "log.jsonl", "xb") as self._log:
+        path = self.path / "log.jsonl"
+        try:
+            self._log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except OSError as error:
+            raise InvalidError("output.failed", "--output", f"{path}: {error.strerror}") from error
+        try:
             yield
+        finally:
+            with suppress(OSError):  # what was written has been said to be
+                os.close(self._log)
 
     async def add(self, frames: Sequence[Frame]) -> None:
-        assert self._log is not None, "it is opened"
         try:
-            await self._log.write(b"".join(frame.data + b"\n" for frame in frames))
-            await self._log.flush()
+            if self.failure is None:
+                await to_thread.run_sync(_write, self._log, b"".join(frame.data + b"\n" for frame in frames))
         except OSError as error:
-            raise KeepError(f"{self.path / 'log.jsonl'}: {error.strerror}") from error
+            self._note(self.path / "log.jsonl", error)
 
     async def put_patches(self, run: RunView, patch: Callable[[int], Awaitable[bytes]]) -> None:
         for each in run.variations:
             if each.patch_bytes:
                 path = self.patch_path(each.variation_id)
                 try:
-                    async with await anyio.open_file(path, "xb") as file:
-                        await file.write(await patch(each.variation_id))
+                    await to_thread.run_sync(_write_whole, path, await patch(each.variation_id))
                 except OSError as error:
-                    raise KeepError(f"{path}: {error.strerror}") from error
+                    self._note(path, error)
 
     def patch_path(self, index: int) -> Path:
         return self.path / f"{index}.patch"
+
+    def _note(self, path: Path, error: OSError) -> None:
+        self.failure = self.failure or KeepError(f"{path}: {error.strerror}")
 
 
 def make_folder(path: Path) -> Folder:
@@ -58,3 +72,24 @@ def make_folder(path: Path) -> Folder:
     except OSError as error:
         raise InvalidError("output.failed", "--output", f"{path}: {error.strerror}") from error
     return Folder(path)
+
+
+def _write(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """All of it is there, or nothing."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            _write(file, data)
+        finally:
+            os.close(file)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise

@@ -2,24 +2,23 @@
 
 import os
 import re
-import subprocess
-import sys
+import secrets
 from collections.abc import Generator
-from contextlib import contextmanager
-from hashlib import sha256
+from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import click
 from msgspec import Struct
 
 from service.errors import InvalidError
 from service.git_server import git_server
 from service.repo_url import AllowEntry, RepoUrlError, parse_entry
+from service.terminal.folder import count_uncommitted, git_folder
 
 _FIRST_PORT, _PORTS = 20_000, 10_000
-_OF_ANOTHER = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"}
-"""Variables that a git hook has set for the repository that it belongs to."""
+_SECRET_BYTES = 32
+_OF_SSH = re.compile(r"(?:[\w.-]+@)?(?P<host>[\w-]+(?:\.[\w-]+)+):(?P<path>[^/\\].*)")
 
 
 class Repository(Struct, frozen=True):
@@ -27,11 +26,16 @@ class Repository(Struct, frozen=True):
 
     url: str
     allow: AllowEntry
+    left_out: str = ""
+    """What agents will not see of a folder: a sentence."""
 
 
 @contextmanager
-def repository(named: str) -> Generator[Repository]:
+def repository(named: str, home: Path) -> Generator[Repository]:
     """Yield the repository; one in a folder is served on this machine's loopback for as long as the block lasts.
+
+    Every user of this machine reaches the loopback, hence the path there is one that nobody can guess. It depends on a
+    secret kept in `home`, and stays the same: engines know repositories by their URLs, and find it cached.
 
     Raises:
         InvalidError: it is neither a URL of a kind that can be cloned, nor a folder with a repository.
@@ -40,46 +44,60 @@ def repository(named: str) -> Generator[Repository]:
     if "://" in named:
         yield _at(named)
         return
-    top = _top(named)
-    _say_what_is_left_out(top)
-    digest = sha256(os.fsencode(top)).hexdigest()
-    name = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', top.name).strip('-') or 'repository'}-{digest[:12]}"
-    # The port depends on the folder, too: engines know repositories by their URLs, and find this one in their cache.
-    port = _FIRST_PORT + int(digest, 16) % _PORTS
+    _check_folder(named)
+    served = git_folder(named)
+    digest = blake2b(os.fsencode(served), key=_secret(home), digest_size=20).hexdigest()
+    top = served.parent if served.name == ".git" else Path(named).absolute()
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", top.name).strip("-") or "repository"
+    port = _FIRST_PORT + int(digest[:8], 16) % _PORTS
     with TemporaryDirectory() as folder, git_server(Path(folder), port=port) as server:
-        Path(folder, name).symlink_to(top)  # alone, without its neighbours
-        yield _at(f"{server}/{name}")
+        Path(folder, digest[8:]).mkdir()
+        Path(folder, digest[8:], name).symlink_to(served)  # alone, without its neighbours
+        yield _at(f"{server}/{digest[8:]}/{name}", _left_out(named, top))
 
 
-def _at(url: str) -> Repository:
+def _at(url: str, left_out: str = "") -> Repository:
     try:
-        return Repository(url, parse_entry(url))
+        return Repository(url, parse_entry(url), left_out)
     except RepoUrlError as error:
-        raise InvalidError(error.code, "repo_url", str(error)) from error
+        hint = ", or a folder without file://" if url.startswith("file://") else ""
+        raise InvalidError(error.code, "repo_url", f"{error}{hint}") from error
 
 
-def _top(named: str) -> Path:
-    """The repository that a folder is in, or is."""
-    if not Path(named).is_dir():
-        why = f"{named} is neither a folder nor a URL, such as https://github.com/octocat/Hello-World"
-        raise InvalidError("repo_url.scheme", "repo_url", why)
-    found = _git(named, "rev-parse", "--show-toplevel")
-    if found.returncode:  # a bare one has none
-        found = _git(named, "rev-parse", "--absolute-git-dir")
-    if found.returncode:
-        said = found.stderr.decode(errors="replace").strip().removeprefix("fatal: ").partition("\n")[0]
-        raise InvalidError("repo_url.path", "repo_url", f"{named}: {said}")
-    return Path(os.fsdecode(found.stdout.removesuffix(b"\n")))
+def _check_folder(named: str) -> None:
+    path = Path(named)
+    if path.is_dir():
+        return
+    if path.exists():
+        raise InvalidError("repo_url.path", "repo_url", f"{named} is a file, and no folder with a repository")
+    why = f"{named} is neither a folder nor a URL, such as https://github.com/octocat/Hello-World"
+    if found := _OF_SSH.fullmatch(named):
+        why = f"{named} is a place of ssh's; over https it is https://{found['host']}/{found['path']}"
+    raise InvalidError("repo_url.scheme", "repo_url", why)
 
 
-def _say_what_is_left_out(top: Path) -> None:
-    changed = _git(str(top), "-c", "core.fsmonitor=false", "status", "--porcelain")
-    if changed.stdout:
-        count = changed.stdout.count(b"\n")
-        what = "1 file is" if count == 1 else f"{count} files are"
-        click.echo(f"{what} not committed in {top}: agents start from the commit, without that", file=sys.stderr)
+def _secret(home: Path) -> bytes:
+    """Ours alone, and made once: whoever comes second takes what the first has made."""
+    path = home / "served.secret"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        made = home / f"served.{secrets.token_hex(8)}"
+        with suppress(FileExistsError):
+            if not path.exists():
+                with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                    file.write(secrets.token_bytes(_SECRET_BYTES))
+                try:
+                    path.hardlink_to(made)
+                finally:
+                    made.unlink()
+        found = path.read_bytes()
+    except OSError:
+        found = b""
+    # Without one to keep, one for this run: its cache begins cold.
+    return found if len(found) == _SECRET_BYTES else secrets.token_bytes(_SECRET_BYTES)
 
 
-def _git(folder: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    environ = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER}
-    return subprocess.run(["git", "-C", folder, *arguments], env=environ, capture_output=True, check=False)
+def _left_out(named: str, top: Path) -> str:
+    count = count_uncommitted(named)
+    what = "1 file is" if count == 1 else f"{count} files are"
+    return f"{what} not committed in {top}: agents start from the commit, without that" if count else ""

@@ -1,30 +1,31 @@
 """A run in a terminal: the executor of the service, on a Postgres that ends with it, and no HTTP."""
 
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, nullcontext, suppress
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import click
 import msgspec
 from msgspec import structs
 from rich.console import Console
 
 from service.db.connect import connected
-from service.engine.choose import Chosen, choose_engine
+from service.engine.choose import Chosen, choose_engine, local_home
 from service.errors import ConflictError, EngineUnavailableError, InvalidError, from_decoding
 from service.frames import FrameName, decode
 from service.providers import read_providers
 from service.request import RunRequest
 from service.rules import Rules, read_rules
 from service.run import RunSpec, RunView, State
-from service.settings import Settings
+from service.settings import Settings, with_named_file
 from service.terminal import junit
 from service.terminal.display import Display, Json, Lines
 from service.terminal.grid import Grid
 from service.terminal.interrupt import Interrupt
-from service.terminal.keep import Folder, make_folder
+from service.terminal.keep import Folder, KeepError, make_folder
 from service.terminal.repository import Repository, repository
 from service.terminal.wanted import Wanted
 from service.validate import to_spec
@@ -42,33 +43,42 @@ async def run_in_terminal(wanted: Wanted, interrupt: Interrupt, postgres: Callab
         InvalidError: what is asked for cannot be; nothing was begun.
         SettingsError: a setting cannot be.
         EngineUnavailableError: there is no engine.
-        KeepError: a file cannot be written.
+        KeepError: a file could not be written; all else was done.
 
     """
-    settings = Settings.from_environ()
-    folder = make_folder(wanted.output) if wanted.output else None
+    # The working directory may be a repository of strangers: none of its files is believed.
+    environ = with_named_file(os.environ, wanted.env_file)
+    settings = Settings.from_environ(environ, folder=None)
     if wanted.junit:
         junit.check_path(wanted.junit)
-    with repository(wanted.repo) as found:
+    folder = make_folder(wanted.output) if wanted.output else None
+    with repository(wanted.repo, local_home(settings)) as found:
         request = _request(found, wanted.fields)
-        chosen = await _choose(settings, wanted.junit)
-        rules = read_rules(settings, read_providers(settings), chosen.engine.capabilities)
+        chosen = await _choose(settings, environ)
+        rules = read_rules(settings, read_providers(settings, environ, folder=None), chosen.engine.capabilities)
         rules = structs.replace(rules, allow=(*rules.allow, found.allow))
         spec = await to_spec(request, rules)
+        await _announce(wanted, found, chosen)
         async with (
             folder.opened() if folder else nullcontext(),
             _worker(rules, chosen, await postgres()) as worker,
-            _display(wanted, chosen, spec) as display,
+            _display(wanted, spec) as display,
         ):
             run_id = await _start(worker, spec, interrupt)
             await _follow(worker, run_id, display, folder, interrupt)
             run = await worker.runs.get(run_id)
             if folder:
                 await folder.put_patches(run, lambda index: worker.runs.patch(run_id, index))
+            failure = folder.failure if folder else None
             if wanted.junit:
-                junit.write(wanted.junit, junit.report(run, folder.patch_path if folder else None))
+                try:
+                    junit.write(wanted.junit, junit.report(run, wanted.repo, folder.patch_path if folder else None))
+                except KeepError as error:
+                    failure = failure or error
             with suppress(OSError):  # nobody is left to read it
                 await display.end(run, _last_words(run, folder))
+    if failure:
+        raise failure
     return _status(run)
 
 
@@ -84,21 +94,25 @@ def _request(found: Repository, fields: dict[str, Any]) -> RunRequest:
         raise from_decoding(error) from error
 
 
-async def _choose(settings: Settings, report: Path | None) -> Chosen:
-    try:
-        chosen = await choose_engine(settings, os.environ, Path.cwd())
-        await _check_health(chosen)
-    except EngineUnavailableError as error:
-        if report:
-            junit.write(report, junit.report_of_none(error.code, str(error)))
-        raise
-    return chosen
-
-
-async def _check_health(chosen: Chosen) -> None:
+async def _choose(settings: Settings, environ: Mapping[str, str]) -> Chosen:
+    chosen = await choose_engine(settings, environ)
     health = await chosen.engine.health()
     if not health.ok:
         raise EngineUnavailableError(health.detail)
+    return chosen
+
+
+async def _announce(wanted: Wanted, found: Repository, chosen: Chosen) -> None:
+    """Say what is about to be done, before anything takes long."""
+    if found.left_out:
+        click.echo(found.left_out, file=sys.stderr)
+    if wanted.as_json:
+        return
+    lines = Lines(Console(highlight=False))
+    with suppress(OSError):  # nobody reads it: the first frame ends the run in order
+        await lines.say(f"engine: {chosen.engine.capabilities.name}, because {chosen.reason}")
+        if not wanted.output:
+            await lines.say("patches are shown as sizes and not kept; --output DIR keeps them")
 
 
 @asynccontextmanager
@@ -111,18 +125,15 @@ async def _worker(rules: Rules, chosen: Chosen, database_url: str) -> AsyncGener
 
 
 @asynccontextmanager
-async def _display(wanted: Wanted, chosen: Chosen, spec: RunSpec) -> AsyncGenerator[Display]:
+async def _display(wanted: Wanted, spec: RunSpec) -> AsyncGenerator[Display]:
     if wanted.as_json:
         yield Json()
         return
     console = Console(highlight=False)
-    lines = Lines(console)
-    await lines.say(f"engine: {chosen.engine.capabilities.name}, because {chosen.reason}")
-    if not wanted.output:
-        await lines.say("patches are shown as sizes and not kept; --output DIR keeps them")
     grid = Grid(console, [" ".join(filter(None, (each.agent, each.model))) for each in spec.agents], spec.prompt)
-    if not (console.is_terminal and grid.fits()):
-        yield lines
+    is_screen = sys.stdout.isatty() and not console.is_dumb_terminal  # colours may be forced into a pipe, panels not
+    if not (is_screen and grid.fits()):
+        yield Lines(console)
         return
     async with grid:
         yield grid

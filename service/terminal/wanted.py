@@ -15,3 +15,4 @@ class Wanted(Struct, frozen=True, kw_only=True):
     as_json: bool = False
     junit: Path | None = None
     output: Path | None = None
+    env_file: Path | None = None

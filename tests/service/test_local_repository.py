@@ -226,3 +226,24 @@ async def test_a_checkout_that_fails_leaves_nothing_behind(cache: Cache, git: Gi
     with pytest.raises(PrepareError):
         await cache.repository(url).check_out("0" * 40, folder)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("broken", ["HEAD", "shallow", "fetched.json", "pack"])
+async def test_what_a_power_failure_has_emptied_is_fetched_anew(
+    cache: Cache, git: GitRepositories, gate: Gate, broken: str
+):
+    gate.open.set()
+    url = git.make("repo")
+    git.commit("repo", {"more.txt": "more"})
+    await cache.tree(url)
+    repository = cache.repository(url)
+    files = list(repository.git.glob("objects/pack/*.pack")) if broken == "pack" else [repository.git / broken]
+    for file in [repository.folder / broken] if broken == "fetched.json" else files:
+        file.chmod(0o644)
+        file.write_bytes(b"")
+    commit = git.commit("repo", {"most.txt": "most"})
+    assert await repository.fetch("", limit_s=LIMIT_S) == commit
+    tree = await cache.check_out(repository, commit)
+    done = await cache.run(tree, "git rev-list --objects HEAD > /dev/null && git status --porcelain")
+    assert (done.status, done.stdout) == (0, b"")
+    assert cache.left() == []

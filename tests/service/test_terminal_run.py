@@ -120,6 +120,8 @@ def test_what_is_refused_ends_with_2_and_one_sentence(terminal: Terminal, git: G
         "--image=node:22": "image: on the engine local agents run on this machine's own system",
         "--timeout=nan": "timeout_s: ",
         "--repo=nowhere": "repo_url: nowhere is neither a folder nor a URL",
+        "--repo=git@example.com:a/b": "over https it is https://example.com/a/b",
+        f"--repo={tmp_path / 'full' / 'mine'}": "is a file, and no folder",
         f"--repo={tmp_path}": "not a git repository",
         "--repo=ssh://git@example.com/a": "repo_url: the scheme is one of",
         "--repo=https://user:secret@example.com/a": "repo_url: a repository URL holds no user name",
@@ -136,6 +138,22 @@ def test_what_is_refused_ends_with_2_and_one_sentence(terminal: Terminal, git: G
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine"]
 
 
+def test_what_is_refused_and_what_cannot_be_written_is_reported_too(
+    terminal: Terminal, git: GitRepositories, tmp_path: Path
+):
+    url, report = git.make("repo"), tmp_path / "report.xml"
+    refused = {"-n0": "request.invalid", "--what": "request.invalid", "--repo=nowhere": "repo_url.scheme"}
+    for option, code in {**refused, "--env-file=nowhere": "settings.invalid"}.items():
+        assert terminal.run(url, option, f"--junit={report}").returncode == 2
+        error = cases(report)[0].find("error")
+        assert error is not None
+        assert error.attrib["type"] == code
+        report.unlink()
+    done = terminal.run(url, *CHANGE, "-n1", "--junit=/dev/full")
+    assert (done.returncode, done.stderr) == (3, "Error: /dev/full: No space left on device\n")
+    assert "1 patch, not kept" in done.stdout
+
+
 def test_help_has_the_exit_statuses_a_line_each(terminal: Terminal):
     lines = terminal.run("x", "--help").stdout.splitlines()
     assert [line.split()[0] for line in lines if line.lstrip()[:1].isdigit()] == ["0", "1", "2", "3", "130"]
@@ -146,7 +164,8 @@ def test_without_an_engine_it_ends_with_3_says_what_to_install_and_reports_it(
 ):
     url, report, programs = git.make("repo"), tmp_path / "report.xml", tmp_path / "bin"
     programs.mkdir()
-    (programs / "git").symlink_to(subprocess.check_output(["which", "git"], text=True).strip())
+    for name in ("git", "cp", "chmod"):  # the last two bring Postgres to where it runs
+        (programs / name).symlink_to(subprocess.check_output(["which", name], text=True).strip())
     dead = f"unix://{tmp_path}/nobody.sock"
     environ = {"_EXPERIMENTAL_DAGGER_RUNNER_HOST": dead, "AIDEATOR_ENGINE": "auto", "PATH": str(programs)}
     done = terminal.run(url, f"--junit={report}", environ=environ)

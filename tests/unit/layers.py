@@ -11,6 +11,7 @@ SERVICE_MAY = (
     "agent_image.gateway.plan",
     "agent_image.gateway.prices",
     "agent_image.gateway.totals",
+    "agent_image.told",
 )
 """What of ours the service may import besides itself."""
 DAGGER = ("dagger", "aideator")

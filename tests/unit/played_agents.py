@@ -41,6 +41,7 @@ class PlayedAgent:
         program.parent.mkdir(parents=True)
         seen = shlex.quote(str(self._seen))
         notes = f"printf '%s\\0' \"$@\" > {seen}/arguments; env -0 > {seen}/environment; cat > {seen}/stdin"
+        notes += f'; cp -r "${{CLAUDE_CONFIG_DIR:-$CODEX_HOME}}" {seen}/own'
         program.write_text(f"#!/bin/sh\n{notes}\n{script}\n")
         program.chmod(0o755)
         return run(
@@ -57,6 +58,11 @@ class PlayedAgent:
     @property
     def stdin(self) -> bytes:
         return (self._seen / "stdin").read_bytes()
+
+    @property
+    def own(self) -> Path:
+        """A copy of the folder for its own files, as it found that."""
+        return self._seen / "own"
 
     @property
     def arguments(self) -> list[str]:

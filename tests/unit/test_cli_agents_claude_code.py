@@ -160,7 +160,7 @@ def test_it_is_told_of_the_servers_and_of_no_others(agent: PlayedAgent):
     agent.play("", f"--mcp={json.dumps(servers)}")
     assert "--strict-mcp-config" in agent.arguments
     (given,) = [argument for argument in agent.arguments if argument.startswith("--mcp-config=")]
-    configured = json.loads(given.partition("=")[2])["mcpServers"]
+    configured = json.loads((agent.own / Path(given).name).read_text())["mcpServers"]
     assert configured["files"] == {"command": "python3", "args": ["-m", "server"], "env": {"A": "é"}}
     assert configured["web"] == {"type": "http", "url": "http://web.example/mcp"}
     assert configured["repository"]["command"] == sys.executable

@@ -175,7 +175,8 @@ def test_it_is_told_of_the_servers(agent: PlayedAgent):
         "repository": {"serve": "files"},
     }
     agent.play("", f"--mcp={json.dumps(servers)}")
-    configured = configuration(agent)["mcp_servers"]
+    configured = tomllib.loads((agent.own / "config.toml").read_text())["mcp_servers"]
+    assert not any("mcp_servers" in argument for argument in agent.arguments)
     assert configured["files"]["command"] == "python3"
     assert configured["files"]["args"] == ["-m", "server"]
     assert configured["files"]["env"] == {"A": 'é "\\\n\x7f 😀'}

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from agent_image.events import EXIT_STATUS, CallFailed, Finished, Outcome
@@ -31,6 +33,16 @@ def test_a_refusal_of_the_gateway_is_the_reason_alone_and_of_failures_alone():
     ending = variation_ending(said(Outcome.GAVE_UP), EXIT_STATUS[Outcome.GAVE_UP], refused)
     assert (ending.code, ending.detail) == ("llm.budget", "the budget is spent")
     assert variation_ending(said(Outcome.SUBMITTED), 0, refused).code == ""
+
+
+def test_what_the_engine_knows_is_said_of_failures_that_have_no_other_reason():
+    known = partial(variation_ending, code="agent.memory", detail="too much memory")
+    ending = known(said(Outcome.GAVE_UP), EXIT_STATUS[Outcome.GAVE_UP])
+    assert (ending.code, ending.detail) == ("agent.memory", "too much memory; so")
+    assert known(said(Outcome.SUBMITTED), 0).code == ""
+    assert known(said(Outcome.TIMED_OUT), EXIT_STATUS[Outcome.TIMED_OUT]).code == "agent.timed_out"
+    refused = CallFailed(n=1, at=0, variation=0, code="llm.budget", reason="the budget is spent")
+    assert known(said(Outcome.GAVE_UP), EXIT_STATUS[Outcome.GAVE_UP], refused).code == "llm.budget"
 
 
 def test_a_word_that_the_exit_status_does_not_bear_out_is_not_believed():

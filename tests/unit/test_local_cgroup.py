@@ -11,7 +11,9 @@ from uuid import uuid4
 import pytest
 
 from service.engine.local_cgroup import Cgroups, Group, GroupLimits
+from service.engine.local_maker import is_of_dead, is_of_living, maker
 
+ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
 LIMITS = GroupLimits(memory_bytes=64 * MIB, processes=20)
 JOIN = "for procs in {}; do echo $$ > $procs; done; "
@@ -50,7 +52,7 @@ def members(group: Group) -> list[set[str]]:
 
 
 def remains(name: str) -> list[Path]:
-    return list(Path("/sys/fs/cgroup").glob(f"**/{name}"))
+    return list(Path("/sys/fs/cgroup").glob(f"**/*.{name}"))
 
 
 # For real
@@ -86,16 +88,41 @@ def is_alive(pid: str) -> bool:
         return False
 
 
+LEAVE = """
+import os, subprocess, sys
+from service.engine.local_cgroup import Cgroups, GroupLimits
+with Cgroups.find().group(sys.argv[1], GroupLimits(64 << 20, 20)) as group:
+    child = subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL)
+    for procs in group.procs:
+        procs.write_text(str(child.pid))
+    print(child.pid, flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
 def test_what_is_left_of_others_is_swept_and_what_lives_is_not(real: Cgroups, name: str):
-    with real.group(name, LIMITS) as living, real.group(f"{name}-left", LIMITS) as left:
-        with member(living, "cat") as ours, member(left, "exec sleep 1000") as theirs:
-            wait_until_joined(left, {str(theirs.pid)})
-            wait_until_joined(living, {str(ours.pid)})
-            real.sweep(lambda found: not found.endswith(f"{name}-left"))
-            assert theirs.wait(10) == -9
-            assert remains(f"{name}-left") == []
-            assert ours.poll() is None
+    leave = [sys.executable, "-c", LEAVE, f"{name}-left"]
+    left = subprocess.run(leave, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+    with real.group(name, LIMITS) as living, member(living, "cat") as ours:
+        wait_until_joined(living, {str(ours.pid)})
+        real.sweep()
+        assert (remains(f"{name}-left"), is_alive(left)) == ([], False)
+        assert ours.poll() is None
         assert remains(name)
+
+
+def test_what_another_pid_namespace_has_made_is_not_ours_to_judge():
+    """As in another container, which has numbers of its own for its processes."""
+    script = (
+        f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); import service.engine.local_maker as it; print(it.maker())"
+    )
+    elsewhere = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", script]
+    made = subprocess.run(elsewhere, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    if not made:
+        pytest.skip("no namespace is to be had here")
+    assert not is_of_dead(f"{made}.run")
+    assert not is_of_living(f"{made}.run")
+    assert is_of_living(f"{maker()}.run")
 
 
 def wait_until_joined(group: Group, pids: set[str]) -> None:
@@ -157,7 +184,7 @@ def test_groups_of_version_2_are_given_their_controllers_and_limits(tmp_path: Pa
         assert read(folder, "cgroup.subtree_control") == ["+memory +pids +cpu"]
     with found.group("one", GroupLimits(memory_bytes=64 * MIB, processes=20, cpus=1.5)) as group:
         (procs,) = group.procs
-        assert procs == mounted.top / "aideator/one/cgroup.procs"
+        assert procs == mounted.top / f"aideator/{maker()}.one/cgroup.procs"
         limits = read(procs.parent, "memory.max", "memory.swap.max", "pids.max", "cpu.max")
         assert limits == [str(64 * MIB), "0", "20", "150000 100000"]
         assert group.oom_kills() == 0
@@ -197,7 +224,10 @@ def test_where_version_2_has_no_memory_version_1_is_taken(tmp_path: Path):
     assert (found.version, found.limits_cpu) == ("v1", False)
     with found.group("one", GroupLimits(memory_bytes=64 * MIB, processes=20, cpus=1.5)) as group:
         memory, pids = (procs.parent for procs in group.procs)
-        assert (memory, pids) == (tmp_path / "memory/aideator/one", tmp_path / "pids/aideator/one")
+        assert (memory, pids) == (
+            tmp_path / f"memory/aideator/{maker()}.one",
+            tmp_path / f"pids/aideator/{maker()}.one",
+        )
         assert read(memory, "memory.limit_in_bytes", "memory.memsw.limit_in_bytes") == [str(64 * MIB)] * 2
         assert read(pids, "pids.max") == ["20"]
 

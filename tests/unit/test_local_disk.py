@@ -112,3 +112,29 @@ def test_who_shuts_its_own_folder_hides_nothing():
     with unprivileged() as user:
         user.run(["sh", "-c", make])
         assert user.run([sys.executable, "-c", watch]).stdout == b"its files take more than 1 MiB of the disk\n"
+
+
+async def test_on_a_full_disk_whoever_takes_the_most_ends_and_no_other(small_disk: Path):
+    said: dict[str, str] = {}
+
+    async def watch(name: str) -> None:
+        said[name] = await watch_disk(small_disk / name, 64 * MIB)
+
+    for name, size in {"a": 4, "large": 10, "b": 5}.items():
+        write(small_disk / name / "file", size * MIB)
+    write(small_disk / "of another", 44 * MIB)
+    with anyio.move_on_after(30):
+        async with anyio.create_task_group() as tasks:
+            for name in ("a", "large", "b"):
+                tasks.start_soon(watch, name)
+            while not said:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+            (small_disk / "large/file").unlink()
+            await anyio.sleep(1.5)
+            tasks.cancel_scope.cancel()
+    assert said == {"large": "the disk is full: of its 64 MiB less than 3.2 MiB are free"}
+
+
+async def test_open_files_without_a_name_count(tmp_path: Path):
+    with anyio.fail_after(30):
+        assert "more than 1 MiB" in await watch_disk(tmp_path, MIB, lambda: 2 * MIB)

@@ -50,3 +50,10 @@ async def test_who_waited_for_a_file_that_was_removed_locks_the_one_that_others_
         file.unlink()
         file.parent.rmdir()
     assert others == [False]
+
+
+async def test_what_its_holder_does_not_find_is_the_holder_s_to_know(tmp_path: Path):
+    with pytest.raises(FileNotFoundError):
+        async with locked(tmp_path / "lock"):
+            (tmp_path / "nothing").read_bytes()
+    assert await is_free(tmp_path / "lock")

@@ -17,27 +17,30 @@ _TREES = f"{MANY} variations of a repository of {FILES} files"
 def findings(measured: Measured) -> Findings:
     return Findings(
         engine="local",
-        figures=[*_trees(measured), *_means(measured), *_runs(measured), *_lines(measured), *_start(measured)],
+        figures=[*_trees(measured), *_runs(measured), *_lines(measured), *_start(measured)],
         phases=phases_of(measured.few),
         counts=_counts(measured),
     )
 
 
 def _trees(measured: Measured) -> list[Figure]:
-    by_git = {"git worktree": Samples(measured.worktrees), "clone --shared": Samples(measured.shared_clones)}
+    (usual, warm), *others = measured.warm.items()
     return [
         Figure(
             name=f"{MANY} ready, warm",
             unit="s",
-            says=f"{_TREES}: until each has its tree, and its sandbox's first process runs; git: the trees alone",
-            ours=Samples([each.processes_s for each in measured.warm]),
-            beside=by_git,
+            says=f"{_TREES}, by {usual}: until each sandbox's first process runs; git: the trees alone",
+            ours=Samples([each.processes_s for each in warm]),
+            beside={
+                "git worktree": Samples(measured.worktrees),
+                "git clone --shared": Samples(measured.shared_clones),
+            },
         ),
         Figure(
             name=f"{MANY} started, warm",
             unit="s",
             says="the same until each harness, a Python, has printed `started`",
-            ours=Samples([each.started_s for each in measured.warm]),
+            ours=Samples([each.started_s for each in warm]),
         ),
         Figure(
             name=f"{MANY} ready, cold",
@@ -46,19 +49,24 @@ def _trees(measured: Measured) -> list[Figure]:
             ours=Samples([each.processes_s for each in measured.cold]),
             beside={"git clone": Samples(measured.shallow_clones)},
         ),
-    ]
-
-
-def _means(measured: Measured) -> list[Figure]:
-    return [
-        Figure(
-            name=f"{MANY} {what} by {means}",
-            unit="s",
-            says=says,
-            ours=Samples([each.processes_s if what == "ready" else each.left_s for each in rounds]),
-        )
-        for means, rounds in measured.by_means.items()
-        for what, says in (("ready", "warm, trees made by this means"), ("left", "until nothing of them is left"))
+        *(
+            Figure(
+                name=f"{MANY} ready, by {means}",
+                unit="s",
+                says=f"the first figure, with trees made by {means}",
+                ours=Samples([each.processes_s for each in rounds]),
+            )
+            for means, rounds in others
+        ),
+        *(
+            Figure(
+                name=f"{MANY} gone, by {means}",
+                unit="s",
+                says="from leaving all of them until no process and no file of them is left",
+                ours=Samples([each.left_s for each in rounds]),
+            )
+            for means, rounds in measured.warm.items()
+        ),
     ]
 
 
@@ -133,7 +141,8 @@ def _start(measured: Measured) -> list[Figure]:
 
 
 def _counts(measured: Measured) -> list[Count]:
-    found = [_asked(f"{MANY} variations, warm", measured.warm), _asked(f"{MANY} variations, cold", measured.cold)]
+    warm = [each for rounds in measured.warm.values() for each in rounds]
+    found = [_asked(f"{MANY} variations, warm", warm), _asked(f"{MANY} variations, cold", measured.cold)]
     found += [
         Count(name=f"trees by {means}", value=0, text=f"not measured: {why}") for means, why in measured.lacking.items()
     ]

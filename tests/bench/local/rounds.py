@@ -22,12 +22,12 @@ from tests.bench.watched import Watched, watch_run
 class Measured(Struct):
     """Everything that the rounds brought."""
 
-    warm: list[Ready] = field(default_factory=list[Ready])
+    warm: dict[str, list[Ready]] = field(default_factory=dict[str, list[Ready]])
+    """By the means of making trees, the usual one first."""
     cold: list[Ready] = field(default_factory=list[Ready])
     worktrees: list[float] = field(default_factory=list[float])
     shared_clones: list[float] = field(default_factory=list[float])
     shallow_clones: list[float] = field(default_factory=list[float])
-    by_means: dict[str, list[Ready]] = field(default_factory=dict[str, list[Ready]])
     lacking: dict[str, str] = field(default_factory=dict[str, str])
     lines: list[Read] = field(default_factory=list[Read])
     memory: list[float] = field(default_factory=list[float])
@@ -49,9 +49,9 @@ class LocalRounds:
 
     async def warm_up(self, announce: Announce) -> None:
         """Have the large repository where a second run finds it."""
-        for means, engine in self._engines.by_means.items():
+        for means, local in self._engines.by_means.items():
             with announce(f"warming up: trees by {means}"):
-                await ready(engine, self._repositories)
+                await ready(local, self._repositories)
 
     async def measure(self, announce: Announce) -> None:
         """Add a round."""
@@ -67,18 +67,16 @@ class LocalRounds:
 
     async def _measure_trees(self, announce: Announce) -> None:
         measured, repositories = self.measured, self._repositories
+        for means, local in self._engines.by_means.items():
+            with announce(f"{MANY} trees by {means}"):
+                measured.warm.setdefault(means, []).append(await ready(local, repositories))
         with announce(f"{MANY} trees: git"):
             measured.worktrees.append(await worktrees(repositories.bare, self._new_folder()))
             measured.shared_clones.append(await shared_clones(repositories.bare, self._new_folder()))
-        with announce(f"{MANY} trees: the engine"):
-            measured.warm.append(await ready(self._engines.usual, repositories))
-        with announce("cold: git"):
-            measured.shallow_clones.append(await shallow_clone(repositories.large, self._new_folder()))
         with announce("cold: the engine"):
             measured.cold.append(await cold(repositories, self._new_folder()))
-        for means, engine in self._engines.by_means.items():
-            with announce(f"{MANY} trees by {means}"):
-                measured.by_means.setdefault(means, []).append(await ready(engine, repositories))
+        with announce("cold: git"):
+            measured.shallow_clones.append(await shallow_clone(repositories.large, self._new_folder()))
 
     async def _measure_service(self, announce: Announce) -> None:
         environ = {**self._environ, "LOCAL_HOME": str(self._new_folder())}
