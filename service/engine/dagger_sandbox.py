@@ -135,7 +135,8 @@ class DaggerSandbox:
             self._containers["setup"] = await self._workspace.set_up()
         except dagger.ExecError as error:
             self._failed["setup"] = error.stdout
-            raise setup_error(error.exit_code, self._spec.setup_timeout_s) from error
+            last = [events.decode_line(line) for line in error.stdout.encode().splitlines()[-1:]]
+            raise setup_error(error.exit_code, self._spec.setup_timeout_s, next(iter(last), None)) from error
         return Prepared(self._workspace.commit)
 
     def vary(self, index: int, task: Task) -> AsyncGenerator[Line | Ended]:

@@ -136,6 +136,7 @@ class LocalEngine:
 
     async def _look_again(self) -> None:
         try:
+            self._programs.check()
             self._host = await find_host(self._options.home, overlay=self._overlay)
         except EngineUnavailableError as error:
             self._host, self._why_not = None, str(error)

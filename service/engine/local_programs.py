@@ -22,7 +22,7 @@ from aideator.task import needs_of
 from service.engine.local_confinement import Bind
 from service.engine.local_leftovers import note_use
 from service.engine.local_system import HOME, PATH
-from service.errors import EngineError
+from service.errors import EngineError, EngineUnavailableError
 
 _AGENT_IMAGE = Path(events.__file__).parent
 _PREFIX = Path(sys.base_prefix).resolve()
@@ -30,6 +30,9 @@ _PYTHON = Path(sys.executable).resolve()
 _OS_RELEASE = Path("/etc/os-release")
 _PACKAGES = [Path(path) for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
 """Where what is installed is, in the order in which it is looked for."""
+
+_NEVER = {Path(path) for path in ("/", "/dev", "/etc", "/home", "/proc", "/root", "/run", "/sys", "/tmp", "/var")}  # noqa: S108
+"""Folders that hold what is somebody's own, or that sandboxes have in a shape of their own."""
 
 
 class Programs:
@@ -55,9 +58,13 @@ class Programs:
         """
         return [str(_PYTHON), "-I", "-S", "-c", self._boot, OPTION]
 
-    def missing(self) -> list[Path]:
-        """Those of the operator's tools that are not there."""
-        return [path for path in self._tools if not path.exists()]
+    def check(self) -> None:
+        """Raise `EngineUnavailableError` for a folder of the operator's that cannot be shown."""
+        for path in self._tools:
+            if not path.is_dir():
+                raise EngineUnavailableError(f"LOCAL_TOOLS names {path}, which is no folder that is there")
+            if path in _NEVER or self._home.is_relative_to(path):
+                raise EngineUnavailableError(f"LOCAL_TOOLS names {path}, which is more than tools")
 
     def version(self) -> list[str]:
         """What tells these programs, and the system's, from others that may do otherwise."""

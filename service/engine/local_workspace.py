@@ -119,7 +119,7 @@ class LocalWorkspace:
         if ended.detail and ended.exit:
             raise PrepareError("setup.failed", f"a setup command failed: {ended.detail}")
         if ended.exit:
-            raise setup_error(ended.exit, self._spec.setup_timeout_s)
+            raise setup_error(ended.exit, self._spec.setup_timeout_s, said)
         if said is None or said.outcome is not Outcome.SUBMITTED:
             raise PrepareError("setup.failed", "the harness ended without a word")
 

@@ -117,9 +117,12 @@ async def test_a_setup_that_fills_its_cache_is_ended(engine: LocalEngine, git: G
     assert caught.value.code == "agent.disk"
 
 
-def test_tools_that_are_missing_are_named(tmp_path: Path):
+async def test_tools_that_cannot_be_shown_are_named_before_anything_starts(tmp_path: Path):
     gone = tmp_path / "gone"
-    assert Programs(tmp_path, (tmp_path, gone)).missing() == [gone]
+    for named in (gone, Path("/"), tmp_path):
+        health = await LocalEngine(LocalOptions(home=tmp_path / "home", tools=(named,))).health()
+        assert not health.ok
+        assert f"LOCAL_TOOLS names {named}, which is" in health.detail
 
 
 @pytest.fixture
