@@ -44,6 +44,10 @@ _HARMLESS = (
 """Findings that well-known repositories have in old commits, and that can do nobody any harm."""
 
 
+_REMOTE = "aideator"
+"""What git calls the repository that it fetches from."""
+
+
 class Remote(Struct, frozen=True, kw_only=True):
     """Where git is to connect to, and how."""
 
@@ -96,16 +100,24 @@ def safe_git(arguments: Sequence[str], *, pin: str = "", quiet_s: int = 20) -> l
 
 
 def fetch_of(remote: Remote, refspec: str, *, quiet_s: int = 20) -> list[str]:
-    """The command that gets one commit without its history, in one connection."""
+    """The command that gets one commit without its history, in one connection; `git_environ` has the address."""
     options = ["--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]
-    fetch = ["fetch", *options, "--no-auto-maintenance", "--", remote.address, refspec]
+    fetch = ["fetch", *options, "--no-auto-maintenance", "--", _REMOTE, refspec]
     return safe_git(fetch, pin=remote.pin, quiet_s=quiet_s)
 
 
-def git_environ(allowed: str = "none") -> dict[str, str]:
-    """All that git is told by its environment; it speaks no protocol but the one allowed."""
+def git_environ(remote: Remote | None = None) -> dict[str, str]:
+    """All that git is told by its environment; it speaks no protocol but the remote's.
+
+    The remote's address is here, for others on this machine can read command lines.
+    """
+    named: dict[str, str] = {}
+    if remote is not None:
+        named = {"GIT_CONFIG_KEY_0": f"remote.{_REMOTE}.url", "GIT_CONFIG_VALUE_0": remote.address}
     return {
-        "GIT_ALLOW_PROTOCOL": allowed,
+        **named,
+        "GIT_CONFIG_COUNT": "1" if named else "0",
+        "GIT_ALLOW_PROTOCOL": "none" if remote is None else remote.scheme,
         "GIT_ASKPASS": "true",
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_CONFIG_NOSYSTEM": "1",

@@ -194,7 +194,7 @@ class Repository:
         what = Confinement(
             name="fetch",
             binds=(Bind(new, _FETCHING, writable=True), Bind(self.git / "objects", OBJECTS), *certificates),
-            environ={**git_environ(remote.scheme), **told, "GIT_DIR": _FETCHING},
+            environ={**git_environ(remote), **told, "GIT_DIR": _FETCHING},
             network=True,
             limits=self._limits,
         )

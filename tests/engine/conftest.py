@@ -33,11 +33,13 @@ AGENT_IMAGE = Path(agent_image.__file__).parent
 IS_REQUIRED = os.environ.get("AIDEATOR_REQUIRE_ENGINE") == "1"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.engine)
-            item.add_marker(pytest.mark.xdist_group("engine"))  # there is one for all
+        if item.get_closest_marker("bare_engine"):
+            item.add_marker(pytest.mark.xdist_group("bare_engine"))  # a machine has room for one more
 
 
 @pytest.fixture(scope="session")

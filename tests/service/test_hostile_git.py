@@ -25,9 +25,10 @@ async def cache(tmp_path: Path) -> Cache:
 
 async def fetch(cache: Cache, address: str, ref: str = "HEAD") -> tuple[str, str]:
     """Give git what no rule has looked at, beside a repository in /tmp/x; what it says, and what is in /tmp then."""
-    command = fetch_of(Remote(address=address, scheme="https"), f"+{ref}:refs/aideator/new")
+    remote = Remote(address=address, scheme="https")
+    command = fetch_of(remote, f"+{ref}:refs/aideator/new")
     script = 'git init --quiet --bare /tmp/x; cd /tmp/x; if "$@"; then echo fetched; fi; ls /tmp'
-    what = Confinement(environ=git_environ("https"), network=True)
+    what = Confinement(environ=git_environ(remote), network=True)
     done = await run_confined(cache.host, ["sh", "-c", script, "sh", *command], what, limit_s=LIMIT_S)
     return done.stderr.decode(), done.stdout.decode()
 
@@ -77,7 +78,7 @@ async def test_a_ref_that_looks_like_an_option_is_refused_by_our_rules_and_is_no
         check_ref(ref)
     remote = Remote(address=git.make("repo"), scheme="git")
     command = ["sh", "-c", 'git init --quiet --bare /tmp/x; cd /tmp/x; "$@"; ls /tmp', "sh"]
-    what = Confinement(environ=git_environ("git"), network=True)
+    what = Confinement(environ=git_environ(remote), network=True)
     done = await run_confined(
         cache.host, [*command, *fetch_of(remote, f"+{ref}:refs/aideator/new")], what, limit_s=LIMIT_S
     )
