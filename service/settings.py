@@ -7,7 +7,7 @@ too; a run from a terminal, which starts in folders of others, reads no file tha
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -96,8 +96,9 @@ class Settings(Struct, frozen=True, kw_only=True, rename=str.upper):
         try:
             settings = msgspec.convert({name: values[name] for name in known & values.keys()}, cls, strict=False)
         except msgspec.ValidationError as error:
-            what, _, name = str(error).partition(" - at `$.")
-            raise SettingsError(f"{name.rstrip('`')}: {what}") from error
+            what, _, path = str(error).partition(" - at `$.")
+            name = path.rstrip("`")
+            raise SettingsError(f"{name}: {what}{_choices(cls, name)}") from error
         if "*" in settings.cors_allowed() and not settings.debug:
             raise SettingsError("CORS_ORIGINS: any origin at all is for development, where DEBUG is true")
         if strange := next((str(path) for path in settings.tools() if not path.is_absolute()), None):
@@ -113,6 +114,13 @@ class Settings(Struct, frozen=True, kw_only=True, rename=str.upper):
     def tools(self) -> tuple[Path, ...]:
         """Return the folders of `local_tools`."""
         return tuple(Path(folder) for folder in self.local_tools.split(":") if folder)
+
+
+def _choices(settings: type[Settings], name: str) -> str:
+    """What a variable takes, where that is one of a few words."""
+    kinds = {field.encode_name: field.type for field in msgspec.structs.fields(settings)}
+    words = [str(word) for word in get_args(kinds.get(name)) if isinstance(word, str)]
+    return f"; it is one of {', '.join(words)}" if words else ""
 
 
 def superseded(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

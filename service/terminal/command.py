@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from anyio import to_thread
@@ -16,6 +16,7 @@ from service.db.binaries import EmbeddedPostgresError
 from service.db.embedded import beginning_postgres
 from service.errors import EngineUnavailableError, InvalidError
 from service.logs import set_up_logging
+from service.run import Agent
 from service.settings import SettingsError
 from service.terminal.interrupt import Interrupt, interruptible
 from service.terminal.keep import KeepError
@@ -62,9 +63,11 @@ def _report_path(args: Sequence[str]) -> Path | None:
     "--repo", required=True, metavar="URL|PATH", help="https://, http:// or git://, or a folder: its commits."
 )
 @click.option("--prompt", required=True, metavar="TEXT", help="What the agents are asked to do.")
-@click.option("-n", "--variations", type=int, metavar="N", help="How many agents work side by side; 3.")
+@click.option(
+    "-n", "--variations", type=click.IntRange(min=1), metavar="N", help="How many agents work side by side; 3."
+)
 @click.option("--ref", metavar="REF", help="Branch, tag or commit; by default HEAD.")
-@click.option("--agent", metavar="NAME", help="builtin (the default), claude-code, codex or command.")
+@click.option("--agent", type=click.Choice(get_args(Agent)), help="Who works; `builtin` by default.")
 @click.option("--model", metavar="PROVIDER/NAME", help="What the agents ask; each kind has a default.")
 @click.option("--command", "command_line", metavar="LINE", help="The command line of the agent `command`.")
 @click.option(

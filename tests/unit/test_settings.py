@@ -59,3 +59,8 @@ def test_the_example_has_every_variable_with_its_default():
 
 def test_a_variable_of_an_earlier_version_is_named_with_the_reason():
     assert superseded({"REDIS_URL": "redis://x", "PORT": "1"}) == {"REDIS_URL": "events are kept in Postgres"}
+
+
+def test_a_word_that_is_none_of_a_few_is_told_which_there_are():
+    with pytest.raises(SettingsError, match=r"^AIDEATOR_ENGINE: .*; it is one of auto, dagger, local$"):
+        Settings.from_environ({"AIDEATOR_ENGINE": "Docker"}, folder=None)
