@@ -10,7 +10,8 @@ class LineSplitter:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that `chunk` completes, without their newlines."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        lines = (self._rest + chunk).split(b"\n")
+        self._rest = lines.pop()
         if len(self._rest) > _MAX_LINE:
             lines.append(self.end())
         return lines

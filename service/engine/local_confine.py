@@ -159,10 +159,8 @@ async def run_confined(host: Host, command: Sequence[str], what: Confinement, *,
 
 
 def _group(cgroups: Cgroups, what: Confinement) -> AbstractContextManager[Group]:
-    # Who made it stands in front: what is left of a process that was killed can be told by that.
-    name = f"{os.getpid()}.{what.name}.{uuid4().hex[:8]}"
-    limits = what.limits
-    return cgroups.group(name, GroupLimits(limits.memory_bytes, limits.processes, limits.cpus))
+    limits = GroupLimits(what.limits.memory_bytes, what.limits.processes, what.limits.cpus)
+    return cgroups.group(f"{what.name}.{uuid4().hex[:8]}", limits)
 
 
 async def _said(info: int) -> bytes:

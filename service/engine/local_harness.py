@@ -1,8 +1,8 @@
 """The harness in a sandbox of this machine: its lines as they come, and its end, which comes in time."""
 
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -79,14 +79,13 @@ class LocalHarness:
 
         """
         guard = _Guard(step, self._limits.file_bytes)
-        with step.printed.open("wb", buffering=0) as printed:
+        with _keeping(step.printed) as keep:
             async with confined(self._host, self._programs.harness(), self._confinement(step)) as process:
                 self._tasks.start_soon(guard.watch, process)
                 try:
                     splitter = LineSplitter()
                     async for chunk in process.chunks():
-                        with suppress(OSError):  # kept for what the live lines lack, and they are here
-                            printed.write(chunk)
+                        keep(chunk)
                         time = datetime.now(UTC)
                         for line in splitter.feed(chunk):
                             yield Line(step.producer, line, time)
@@ -115,6 +114,24 @@ class LocalHarness:
             network=step.network,
             limits=self._limits,
         )
+
+
+@contextmanager
+def _keeping(path: Path) -> Generator[Callable[[bytes], None]]:
+    """What keeps bytes in a file: for what the live lines lack, so a full disk is no harm as long as they are here."""
+    file = path.open("wb")
+
+    def keep(chunk: bytes) -> None:
+        try:  # noqa: SIM105 -- `suppress` costs a microsecond
+            file.write(chunk)
+        except OSError:
+            pass
+
+    try:
+        yield keep
+    finally:
+        with suppress(OSError):
+            file.close()
 
 
 class _Guard:
