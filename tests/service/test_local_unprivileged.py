@@ -13,6 +13,9 @@ ROOT = Path(__file__).parents[2]
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 """Ours may lie where nobody but root can go."""
 USER = 65_529
+PLACE = Path("/mnt/aideator")
+SHOW = f'mount -t tmpfs tmpfs /mnt; mkdir {PLACE}; mount --bind "$1" {PLACE}; cd {PLACE}; shift; exec "$@"'
+"""Shows the sources where any user can go, in a mount namespace that ends with the tests."""
 PROMISES = (
     "test_a_patch_is_the_complete_difference",
     "test_each_variation_has_a_patch_of_its_own",
@@ -30,23 +33,15 @@ def test_the_promises_hold_without_root():
     version = f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
     if not SYSTEM_PYTHON.exists() or subprocess.run([SYSTEM_PYTHON, "-c", version], check=False).returncode:
         pytest.skip(f"there is no {SYSTEM_PYTHON} of our version, for whose packages ours are")
-    packages = [str(ROOT), str(ROOT / "dagger_module/src"), sysconfig.get_path("purelib")]
+    packages = [PLACE, f"{PLACE}/dagger_module/src", str(PLACE / Path(sysconfig.get_path("purelib")).relative_to(ROOT))]
     with TemporaryDirectory(dir="/var/tmp") as home:
         os.chown(home, USER, USER)
-        environ = {"HOME": home, "PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(packages)}
+        environ = {"HOME": home, "PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "PYTHONPATH": ":".join(map(str, packages))}
+        become = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
         tests = [SYSTEM_PYTHON, "-P", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={home}/tests"]
         tests += ["-k", " or ".join(PROMISES), "tests/service/test_local_engine.py"]
-        done = subprocess.run(
-            tests,
-            cwd=ROOT,
-            env=environ,
-            user=USER,
-            group=USER,
-            extra_groups=[],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        shown = ["unshare", "--mount", "sh", "-ec", SHOW, "sh", ROOT, *become, *tests]
+        done = subprocess.run(shown, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
     assert "skipped" not in done.stdout
