@@ -45,6 +45,8 @@ class Confined:
         self._errors = errors
         self._group = group
         self._process: Process
+        self.first = 0
+        """The number of the sandbox's first process; 0 until there is one."""
         self._life: int | None = None
         """A descriptor of the sandbox's first process."""
 
@@ -95,7 +97,8 @@ class Confined:
             why = (self.errors + said).decode(errors="replace").strip() or f"none within {_START_S:.0f} s"
             raise EngineError("engine.failed", f"no sandbox: {why}")
         with suppress(ProcessLookupError):  # it has ended already
-            self._life = os.pidfd_open(msgspec.json.decode(said, type=dict[str, int])["child-pid"])
+            self.first = msgspec.json.decode(said, type=dict[str, int])["child-pid"]
+            self._life = os.pidfd_open(self.first)
 
     async def end(self) -> None:
         """Kill it, and wait until the kernel has ended what was with it."""

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -24,6 +25,7 @@ from service.engine.local_outward import outward_sandbox
 from service.engine.local_programs import Programs
 from service.engine.local_removal import remove
 from service.engine.local_trees import Tree
+from service.engine.local_unnamed import unnamed_bytes
 from service.errors import EngineError
 
 _GRACE_S = 5.0
@@ -147,7 +149,7 @@ class _Guard:
     async def watch(self, process: Confined) -> None:
         with self._scope:
             with anyio.move_on_after(self._step.limit_s + _GRACE_S) as limit:
-                await self._watch_all()
+                await self._watch_all(partial(unnamed_bytes, process.first))
             self._is_late = limit.cancelled_caught
             process.kill()
 
@@ -168,11 +170,11 @@ class _Guard:
             return Ended(status, "agent.memory", _OUT_OF_MEMORY)
         return Ended(status)
 
-    async def _watch_all(self) -> None:
+    async def _watch_all(self, unnamed: Callable[[], int]) -> None:
         async with anyio.create_task_group() as watches:
             for folder in (self._step.tree.changes, *self._step.grows):
-                watches.start_soon(self._watch_one, folder, watches.cancel_scope)
+                watches.start_soon(self._watch_one, folder, unnamed, watches.cancel_scope)
 
-    async def _watch_one(self, folder: Path, all_of_them: anyio.CancelScope) -> None:
-        self._too_much = await watch_disk(folder, self._disk_bytes)
+    async def _watch_one(self, folder: Path, unnamed: Callable[[], int], all_of_them: anyio.CancelScope) -> None:
+        self._too_much = await watch_disk(folder, self._disk_bytes, unnamed)
         all_of_them.cancel()

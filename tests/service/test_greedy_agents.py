@@ -48,6 +48,22 @@ async def test_who_fills_the_disk_is_ended(engine: LocalEngine, asked: SandboxSp
     assert (error.code, str(error)) == ("agent.disk", "its files take more than 64 MiB of the disk")
 
 
+HOARD = """
+import os, time
+hoard = []
+for _ in range(3):
+    hoard.append(open("/workspace/x", "wb", buffering=0))
+    os.unlink("/workspace/x")
+    hoard[-1].write(b"x" * 30_000_000)
+time.sleep(1000)
+"""
+
+
+async def test_what_has_no_name_any_more_counts_as_well(engine: LocalEngine, asked: SandboxSpec):
+    error = await error_beside_a_sibling(engine, asked, python(HOARD))
+    assert (error.code, str(error)) == ("agent.disk", "its files take more than 64 MiB of the disk")
+
+
 async def test_no_file_grows_larger_than_a_tree_may(engine: LocalEngine, asked: SandboxSpec):
     ended = await beside_a_sibling(engine, asked, "head -c 100000000 /dev/zero > big; stat -c %s big; rm big")
     assert ended.printed() == b"%d\n" % (64 * MIB)
