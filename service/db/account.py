@@ -59,8 +59,13 @@ def find_account(pgdata: Path) -> Account:
         EmbeddedPostgresError: there is no such user.
 
     """
-    if os.geteuid() != 0:
-        return Account(os.geteuid(), os.getegid())
+    if (uid := os.geteuid()) != 0:
+        with suppress(KeyError):
+            pwd.getpwuid(uid)
+            return Account(uid, os.getegid())
+        raise EmbeddedPostgresError(
+            f"Postgres refuses to run as user {uid}, who has no name here: add one to /etc/passwd, or be one who has"
+        )
     if pgdata.exists():
         about = pgdata.stat()
         return Account(about.st_uid, about.st_gid)
