@@ -58,7 +58,8 @@ def git_error(status: int, stderr: bytes, unnamed: Sequence[str]) -> PrepareErro
         return PrepareError("clone.too_large", _KILLED[status])
     said = stderr.decode(errors="replace")
     for url in unnamed:
-        said = said.replace(url, "it")
+        for form in (f"'{url}/'", f"'{url}'", url):
+            said = said.replace(form, "it")
     own = " ".join(line for line in said.splitlines() if line and not line.startswith("remote: "))
     if own == _KILLED_UNPACKING:
         return PrepareError("clone.too_large", "git was killed: what it fetched is larger than it may be")

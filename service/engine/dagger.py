@@ -15,6 +15,7 @@ from service.errors import EngineError, EngineLostError
 
 _HEALTH_S = 30.0
 _FRESH_S = 10.0
+_REMEDY = f"name one by {RUNNER_HOST}, install Docker, or set AIDEATOR_ENGINE=local"
 
 
 class DaggerEngine:
@@ -66,7 +67,7 @@ class DaggerEngine:
         except TimeoutError:
             return Health(ok=False, detail=f"the Dagger engine at {where} has not answered for {_HEALTH_S:.0f} s")
         except (EngineLostError, dagger.DaggerError) as error:
-            return Health(ok=False, detail=f"no Dagger engine answers at {where}: {error}")
+            return Health(ok=False, detail=f"no Dagger engine answers at {where}: {error}; {_REMEDY}")
 
     @asynccontextmanager
     async def open(self, spec: SandboxSpec) -> AsyncGenerator[DaggerSandbox]:
