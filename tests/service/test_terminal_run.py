@@ -114,7 +114,8 @@ def test_what_is_refused_ends_with_2_and_one_sentence(terminal: Terminal, git: G
     (tmp_path / "full" / "mine").touch()
     refused = {
         "--what": "No such option",
-        "-n0": "variations: ",
+        "-n0": "Invalid value for '-n'",
+        "--agent=nope": "is not one of 'builtin', 'claude-code', 'codex', 'command'",
         "-n6": "variations: ",
         "--prompt= ": "prompt: there is nothing in it",
         "--image=node:22": "image: on the engine local agents run on this machine's own system",
