@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from signal import Signals
 from subprocess import PIPE
 from typing import IO
 
@@ -25,6 +26,7 @@ from msgspec import Struct
 from rich.console import Console
 
 from service.engine.dagger_place import CLI_BIN
+from service.engine.signals import send_signal
 from service.errors import EngineLostError
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -105,7 +107,7 @@ async def _end(process: Process) -> None:
         await process.wait()
     if process.returncode is None:
         logger.warning("dagger session did not end and was killed", pid=process.pid)
-        process.kill()
+        send_signal(process, Signals.SIGKILL)
     with anyio.move_on_after(_CLOSE_S, shield=True):
         await process.aclose()
 
