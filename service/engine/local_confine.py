@@ -6,12 +6,12 @@ the others; its pidfd is readable once that is done.
 """
 
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractContextManager, ExitStack, aclosing, asynccontextmanager, closing, suppress
 from pathlib import Path
+from signal import Signals, pidfd_send_signal
 from uuid import uuid4
 
 import anyio
@@ -23,7 +23,8 @@ from service.engine import local_launch
 from service.engine.local_cgroup import Cgroups, Group, GroupLimits
 from service.engine.local_confinement import Confinement, Plan, plan_of
 from service.engine.local_host import Host
-from service.engine.local_tail import Tail
+from service.engine.local_pipe import Tail, chunks_of, new_pipe
+from service.engine.signals import send_signal
 from service.errors import EngineError
 
 _PYTHON = Path(sys.executable).resolve()
@@ -41,7 +42,8 @@ class Done(Struct, frozen=True):
 class Confined:
     """A process in its sandbox."""
 
-    def __init__(self, errors: Tail, group: Group | None) -> None:
+    def __init__(self, output: int, errors: Tail, group: Group | None) -> None:
+        self._output = output
         self._errors = errors
         self._group = group
         self._process: Process
@@ -50,11 +52,9 @@ class Confined:
         self._life: int | None = None
         """A descriptor of the sandbox's first process."""
 
-    async def chunks(self) -> AsyncGenerator[bytes]:
+    def chunks(self) -> AsyncGenerator[bytes]:
         """What it prints, as it comes, to the end."""
-        assert self._process.stdout is not None
-        async for chunk in self._process.stdout:
-            yield chunk
+        return chunks_of(self._output)
 
     async def wait(self) -> int:
         """Its exit status, 128 + N if signal N killed it."""
@@ -62,8 +62,7 @@ class Confined:
         return status if status >= 0 else _SIGNALLED - status
 
     def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        send_signal(self._process, Signals.SIGKILL)
 
     @property
     def errors(self) -> bytes:
@@ -75,11 +74,18 @@ class Confined:
         """Whether the kernel killed any of its processes for the memory that they took together."""
         return self._group is not None and self._group.oom_kills() > 0
 
-    async def launch(self, plan: Plan, info: int, errors: int) -> None:
+    async def launch(self, plan: Plan, output: int, errors: int, info: int) -> None:
         """Start the launcher, and tell it what to do."""
         launcher = [str(_PYTHON), "-I", "-S", local_launch.__file__]
         self._process = process = await anyio.open_process(
-            launcher, stdin=subprocess.PIPE, stderr=errors, pass_fds=[info], env={}, cwd="/", start_new_session=True
+            launcher,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=errors,
+            pass_fds=[info],
+            env={},
+            cwd="/",
+            start_new_session=True,
         )
         assert process.stdin is not None
         with suppress(anyio.BrokenResourceError):  # it is dead, and its stderr says why
@@ -103,10 +109,13 @@ class Confined:
     async def end(self) -> None:
         """Kill it, and wait until the kernel has ended what was with it."""
         if self._life is not None:
-            with _closing(self._life), anyio.fail_after(_GONE_S):
+            try:
                 with suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(self._life, signal.SIGKILL)
-                await anyio.wait_readable(self._life)
+                    pidfd_send_signal(self._life, Signals.SIGKILL)
+                with anyio.fail_after(_GONE_S):
+                    await anyio.wait_readable(self._life)
+            finally:
+                os.close(self._life)
         self.kill()
         await self._process.aclose()
 
@@ -119,17 +128,16 @@ async def confined(host: Host, command: Sequence[str], what: Confinement) -> Asy
         EngineError: it cannot be started.
 
     """
-    with ExitStack() as stack:
-        group = stack.enter_context(_group(host.cgroups, what)) if host.cgroups else None
-        info, info_end = os.pipe()
-        stack.callback(os.close, info)
-        with _closing(info_end):
-            errors, errors_end = os.pipe()
-            with _closing(errors_end):
-                process = Confined(stack.enter_context(closing(Tail(errors))), group)
-                # Shielded: one that is killed before it is whole would leave its first process to nobody.
-                with anyio.CancelScope(shield=True):
-                    await process.launch(plan_of(host, command, what, group, info_end), info_end, errors_end)
+    with ExitStack() as ours:
+        group = ours.enter_context(_group(host.cgroups, what)) if host.cgroups else None
+        with ExitStack() as theirs:
+            output, output_end = new_pipe(ours, theirs)
+            errors, errors_end = new_pipe(ours, theirs)
+            info, info_end = new_pipe(ours, theirs)
+            process = Confined(output, ours.enter_context(closing(Tail(errors))), group)
+            # Shielded: one that is killed before it is whole would leave its first process to nobody.
+            with anyio.CancelScope(shield=True):
+                await process.launch(plan_of(host, command, what, group, info_end), output_end, errors_end, info_end)
         try:
             with anyio.CancelScope(shield=True):
                 await process.come_alive(info)
@@ -137,14 +145,6 @@ async def confined(host: Host, command: Sequence[str], what: Confinement) -> Asy
         finally:
             with anyio.CancelScope(shield=True):
                 await process.end()
-
-
-@contextmanager
-def _closing(descriptor: int) -> Generator[None]:
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 async def run_confined(host: Host, command: Sequence[str], what: Confinement, *, limit_s: float) -> Done:
@@ -168,11 +168,10 @@ def _group(cgroups: Cgroups, what: Confinement) -> AbstractContextManager[Group]
 
 async def _said(info: int) -> bytes:
     """What bubblewrap tells of the sandbox's first process, as JSON, or what was wrong."""
-    os.set_blocking(info, False)
     said = b""
-    while not said.rstrip().endswith(b"}"):
-        await anyio.wait_readable(info)
-        if not (chunk := os.read(info, 4096)):
-            break
-        said += chunk
+    async with aclosing(chunks_of(info)) as chunks:
+        async for chunk in chunks:
+            said += chunk
+            if said.rstrip().endswith(b"}"):
+                break
     return said

@@ -4,8 +4,9 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
+from signal import Signals
 
 import anyio
 import httpx2
@@ -17,7 +18,8 @@ from service.engine import Models
 from service.engine.lines import LineSplitter
 from service.engine.local_confinement import Bind
 from service.engine.local_outward import outward
-from service.engine.local_tail import Tail
+from service.engine.local_pipe import Tail, new_pipe
+from service.engine.signals import send_signal
 from service.errors import EngineError
 
 SOCKET = "/run/aideator/gateway.sock"
@@ -47,24 +49,23 @@ class LocalGateway:
         plan = self._folder / "plan.json"
         plan.touch(mode=0o600)
         plan.write_bytes(msgspec.json.encode(self._models.plan))
-        folder = os.open(self._folder, os.O_PATH)
-        errors, errors_end = os.pipe()
-        try:
-            with closing(Tail(errors)) as self._errors:
+        with ExitStack() as ours:
+            folder = os.open(self._folder, os.O_PATH)
+            ours.callback(os.close, folder)
+            with ExitStack() as theirs:
+                errors, errors_end = new_pipe(ours, theirs)
+                self._errors = ours.enter_context(closing(Tail(errors)))
                 self._process = await self._launch(errors_end)
-                try:
-                    # By its folder's descriptor, for the name of a socket must be short.
-                    transport = httpx2.AsyncHTTPTransport(uds=f"/proc/self/fd/{folder}/{_NAME}")
-                    headers = {"Authorization": f"Bearer {self._models.plan.control_token}"}
-                    client = httpx2.AsyncClient(base_url="http://gateway", headers=headers, transport=transport)
-                    async with client as self._control:
-                        yield
-                finally:
-                    with anyio.CancelScope(shield=True):
-                        await self._stop()
-        finally:
-            os.close(errors_end)
-            os.close(folder)
+            try:
+                # By its folder's descriptor, for the name of a socket must be short.
+                transport = httpx2.AsyncHTTPTransport(uds=f"/proc/self/fd/{folder}/{_NAME}")
+                headers = {"Authorization": f"Bearer {self._models.plan.control_token}"}
+                client = httpx2.AsyncClient(base_url="http://gateway", headers=headers, transport=transport)
+                async with client as self._control:
+                    yield
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._stop()
 
     async def lines(self) -> AsyncGenerator[bytes]:
         """What it prints, to its end; from the first line on it can be asked.
@@ -104,8 +105,7 @@ class LocalGateway:
     def end(self) -> None:
         """Let it come to its end, and `lines` with it."""
         self.was_told_to_end = True
-        with suppress(ProcessLookupError):
-            self._process.terminate()
+        send_signal(self._process, Signals.SIGTERM)
 
     async def _launch(self, errors: int) -> Process:
         program = [sys.executable, "-P", "-m", "agent_image.gateway", "--plan=plan.json", f"--unix={_NAME}"]
@@ -118,8 +118,7 @@ class LocalGateway:
         )
 
     async def _stop(self) -> None:
-        with suppress(ProcessLookupError):
-            self._process.terminate()
+        send_signal(self._process, Signals.SIGTERM)
         with anyio.move_on_after(_END_S):
             await self._process.wait()
         await self._process.aclose()
