@@ -31,6 +31,10 @@ from service.tally import Tally
 _FINISH_S = 60.0
 """Seconds for writing the end of a run whose work was stopped; Postgres may have to come back in them."""
 
+_LEAVE_S = 5.0
+"""Seconds for agents to end, and their patches to be made, once somebody cancels."""
+
+_CANCELLED = Ending(state=State.CANCELLED)
 _STOPPED = Ending(state=State.LOST, code="service.stopped", detail="the service was stopped")
 _DEFECT = Ending(state=State.FAILED, code="internal", detail="a defect of ours; the service's log has it")
 
@@ -64,12 +68,17 @@ class Execution:
         self._clone_timeout_s = clone_timeout_s
         self._setup_timeout_s = setup_timeout_s
         self._work = anyio.CancelScope()
+        self._cancelled = anyio.Event()
+        self._can_leave = False
+        """Whether there are agents that a cancel lets leave what they made."""
         self._stopped: Ending | None = _DEFECT
         """Why the work did not come to its end; None once it has."""
 
     def cancel(self) -> None:
         """End the run early, because somebody asked; `run` returns when its containers are gone."""
-        self._stop(Ending(state=State.CANCELLED))
+        self._cancelled.set()
+        if not self._can_leave:
+            self._stop(_CANCELLED)
 
     def _stop(self, ending: Ending) -> None:
         self._stopped = ending
@@ -103,10 +112,8 @@ class Execution:
             async with self._engine.open(self._sandbox_spec(models)) as sandbox, relay.at_work(sandbox):
                 await self._prepare(sandbox)
                 await relay.serving(self._setup_timeout_s)
-                async with anyio.create_task_group() as variations:
-                    for index in range(self._spec.variations):
-                        variations.start_soon(self._vary, sandbox, index)
-            self._stopped = None
+                await self._vary_all(sandbox)
+            self._stopped = _CANCELLED if self._cancelled.is_set() else None
         except EngineLostError as error:
             self._stopped = Ending(state=State.LOST, code=error.code, detail=str(error))
         except EngineError as error:
@@ -144,6 +151,22 @@ class Execution:
             if self._spec.setup and not self._work.cancel_called:
                 await self._complete(sandbox, tally, "setup")
 
+    async def _vary_all(self, sandbox: Sandbox) -> None:
+        self._can_leave = self._engine.capabilities.patch_after_cancel
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._let_leave, sandbox)
+            async with anyio.create_task_group() as variations:
+                for index in range(self._spec.variations):
+                    variations.start_soon(self._vary, sandbox, index)
+            beside.cancel_scope.cancel()
+
+    async def _let_leave(self, sandbox: Sandbox) -> None:
+        """Once somebody cancels, let agents end and leave what they made, for a while."""
+        await self._cancelled.wait()
+        await sandbox.end_agents()
+        await anyio.sleep(_LEAVE_S)
+        self._stop(_CANCELLED)
+
     async def _vary(self, sandbox: Sandbox, index: int) -> None:
         await self._record.move(index, State.STARTING)
         try:
@@ -152,6 +175,8 @@ class Execution:
             ending = Ending(state=State.LOST, code=error.code, detail=str(error))
         except EngineError as error:
             ending = Ending(state=State.FAILED, code=error.code, detail=str(error))
+        if self._cancelled.is_set() and ending.state is not State.SUCCEEDED:
+            ending = Ending(state=State.CANCELLED, seconds=ending.seconds, patch=ending.patch)
         await self._record.end_variation(index, structs.replace(ending, usage=self._relay.usage(index)))
 
     def _task(self, index: int) -> Task:

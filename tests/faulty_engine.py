@@ -92,6 +92,9 @@ class FaultySandbox:
     def vary(self, index: int, task: AgentTask) -> AsyncGenerator[Line | Ended]:
         return self._pumped(_Pump[Line | Ended](self._inner.vary(index, task)))
 
+    async def end_agents(self) -> None:
+        await self._inner.end_agents()
+
     async def final_output(self, producer: Producer) -> list[bytes]:
         self._check()
         return await self._inner.final_output(producer)

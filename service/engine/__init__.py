@@ -135,6 +135,13 @@ class Sandbox(Protocol):
         """
         ...
 
+    async def end_agents(self) -> None:
+        """Ask the agents at work to end: each yields its `Ended` soon, and leaves a patch of what it made so far.
+
+        Only where the engine can, by `patch_after_cancel`; elsewhere nothing happens.
+        """
+        ...
+
     async def final_output(self, producer: Producer) -> list[bytes]:
         """Everything that a producer printed, in lines, once it has ended: for what the live lines lack.
 
@@ -160,7 +167,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     foreign_images: bool
     """Runs any image, not only this machine's system; where it is false, a request that names one is refused."""
     patch_after_cancel: bool
-    """Gives a stopped agent time to leave a patch."""
+    """An agent that is cancelled gets some seconds to end, and leaves a patch of what it made so far."""
     refuses_git_redirects: bool
     """A repository's server cannot send the clone elsewhere."""
     leaves_out_submodules: bool

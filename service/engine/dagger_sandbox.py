@@ -110,6 +110,9 @@ class DaggerSandbox:
         if self._gateway is not None:
             await self._gateway.end()
 
+    async def end_agents(self) -> None:
+        """An exec hears nothing from outside."""
+
     def _packages(self, requirements: str) -> dagger.Directory:
         return packages(self._client, (_AGENT_IMAGE / requirements).read_text())
 

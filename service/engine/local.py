@@ -66,7 +66,7 @@ class LocalEngine:
         self.capabilities = Capabilities(
             name="local",
             foreign_images=False,
-            patch_after_cancel=False,
+            patch_after_cancel=True,
             refuses_git_redirects=True,
             leaves_out_submodules=True,
             setup_network=options.network != "none",

@@ -61,6 +61,14 @@ class Confined:
         status = await self._process.wait()
         return status if status >= 0 else _SIGNALLED - status
 
+    def ask_to_end(self) -> None:
+        """Have the command, and none of what it started, end as SIGTERM lets it; where there is none yet, kill all."""
+        try:
+            command = Path(f"/proc/{self.first}/task/{self.first}/children").read_text(encoding="ascii").split()[0]
+            os.kill(int(command), Signals.SIGTERM)
+        except (OSError, IndexError):
+            self.kill()
+
     def kill(self) -> None:
         send_signal(self._process, Signals.SIGKILL)
 

@@ -72,6 +72,14 @@ class LocalHarness:
         self._programs = programs
         self._limits = limits
         self._tasks = tasks
+        self._at_work: set[Confined] = set()
+        self._is_ending = False
+
+    def end(self) -> None:
+        """Ask those that run to end, with all that they started, and those that are yet to run, too."""
+        self._is_ending = True
+        for process in self._at_work:
+            process.ask_to_end()
 
     async def run(self, step: Step) -> AsyncGenerator[Line | Ended]:
         """Yield what it prints, as it prints it, then how it ended; leaving this kills it and all that it started.
@@ -84,6 +92,9 @@ class LocalHarness:
         with _keeping(step.printed) as keep:
             async with confined(self._host, self._programs.harness(), self._confinement(step)) as process:
                 self._tasks.start_soon(guard.watch, process)
+                self._at_work.add(process)
+                if self._is_ending:
+                    process.ask_to_end()
                 try:
                     splitter = LineSplitter()
                     async for chunk in process.chunks():
@@ -93,6 +104,7 @@ class LocalHarness:
                             yield Line(step.producer, line, time)
                     status = await process.wait()
                 finally:
+                    self._at_work.remove(process)
                     guard.stop()
                 for line in (splitter.end(), *process.errors.splitlines()):
                     if line:

@@ -106,6 +106,9 @@ class LocalSandbox:
                 with anyio.move_on_after(_RETIRE_S, shield=True):
                     await self._gateway.retire(index)
 
+    async def end_agents(self) -> None:
+        self._harness.end()
+
     def _set_up(self) -> AsyncGenerator[Line]:
         return self._workspace.set_up(self._harness, self._programs.version(), network=self._setup_network)
 

@@ -1,7 +1,9 @@
+from contextlib import aclosing
+
 import pytest
 
 from agent_image.events import Outcome
-from service.engine import Engine
+from service.engine import Engine, Line
 from service.errors import PatchError
 from tests.contract.sandboxes import by_command, prepared, spec, vary, vary_all
 from tests.git_repositories import GitRepositories
@@ -38,6 +40,18 @@ class EndsContract:
                 with pytest.raises(PatchError):
                     await sandbox.patch(index)
             assert b"+++ b/done" in await sandbox.patch(2)
+
+    async def test_an_agent_that_is_asked_to_end_leaves_what_it_made_where_the_engine_can(
+        self, engine: Engine, git: GitRepositories
+    ):
+        command = "trap '' TERM; echo half-done > work; echo begun; sleep 4; echo done > work"
+        async with prepared(engine, spec(git.make("repo"))) as sandbox:
+            async with aclosing(sandbox.vary(0, by_command(command))) as items:
+                async for item in items:
+                    if isinstance(item, Line) and b"begun" in item.data:
+                        await sandbox.end_agents()
+            is_left = engine.capabilities.patch_after_cancel
+            assert (b"+half-done" if is_left else b"+done") in await sandbox.patch(0)
 
     async def test_a_deadline_is_each_variation_s_own(self, engine: Engine, git: GitRepositories):
         command = "echo half-done > work; sleep 4; echo done > work"

@@ -110,6 +110,12 @@ async def until(client: httpx2.AsyncClient, run: str, *states: str, limit_s: flo
     return found
 
 
+async def until_variation(client: httpx2.AsyncClient, run: str, index: int, state: str) -> None:
+    with anyio.fail_after(LIMIT_S):
+        while (await view(client, run))["variations"][index]["state"] != state:  # noqa: ASYNC110
+            await anyio.sleep(0.02)
+
+
 async def until_printed(client: httpx2.AsyncClient, run: str, *lines: str, times: int = 1) -> bytes:
     """Wait until agents, or setup, have printed each of these lines so many times; returns the stream so far."""
     received = b""

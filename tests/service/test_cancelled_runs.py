@@ -14,6 +14,7 @@ from tests.service.api import (
     start_run,
     until,
     until_printed,
+    until_variation,
     view,
 )
 from tests.service.gates import Gates
@@ -36,6 +37,26 @@ async def test_cancelled_means_that_every_process_is_gone(client: Client, git: G
     log = await frames(client, run_url)
     check_log(log)
     assert log[-1].event["state"] == "cancelled"
+
+
+async def test_a_cancelled_variation_keeps_what_it_made_so_far(client: Client, git: GitRepositories):
+    url = git.make("repo")
+    work = "case $VARIATION_ID in 0) echo done > work; exit ;; 1) echo half > work ;; esac"
+    run_url = await start_run(client, url, f"{work}; echo here; sleep 1000", variations=3)
+    await until_printed(client, run_url, "here", times=2)
+    await until_variation(client, run_url, 0, "succeeded")
+    await client.delete(run_url)
+    run = await until(client, run_url, "cancelled")
+    assert [each["state"] for each in run["variations"]] == ["succeeded", "cancelled", "cancelled"]
+    assert [each["code"] for each in run["variations"]] == [""] * 3
+    patches = [await client.get(f"{run_url}/variations/{index}/patch") for index in range(3)]
+    assert [each.content for each in patches] == [
+        git.patch_of(url, "echo done > work"),
+        git.patch_of(url, "echo half > work"),
+        b"",
+    ]
+    assert traces_of(run_url) == []
+    check_log(await frames(client, run_url))
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.1, 0.3, 0.6, 1.2])

@@ -1,6 +1,5 @@
 """An engine that is lost, or down."""
 
-import anyio
 import httpx2
 
 from tests.faulty_engine import FaultyEngine
@@ -14,7 +13,7 @@ from tests.service.api import (
     start_run,
     until,
     until_printed,
-    view,
+    until_variation,
 )
 from tests.service.gates import Gates
 
@@ -28,9 +27,7 @@ async def test_an_engine_lost_in_mid_run_loses_the_run_with_what_it_had_and_noth
     command = "echo I am $VARIATION_ID; [ $VARIATION_ID = 0 ] && exit; sleep 1000"
     run = await start_run(client, url, command, variations=3)
     await until_printed(client, run, "I am 1", "I am 2")
-    with anyio.fail_after(20):
-        while (await view(client, run))["variations"][0]["state"] != "succeeded":  # noqa: ASYNC110
-            await anyio.sleep(0.02)
+    await until_variation(client, run, 0, "succeeded")
     await engine.lose()
     assert processes_of(run) == []
     ended = await until(client, run)

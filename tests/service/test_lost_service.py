@@ -23,6 +23,7 @@ from tests.service.api import (
     stream,
     until,
     until_gone,
+    until_variation,
     view,
     whole,
 )
@@ -60,9 +61,8 @@ async def test_a_killed_service_loses_no_event_and_the_next_one_ends_its_runs(
     async with lone_service(database_url, git, tmp_path / "lone") as (first, pid):
         command = "[ $VARIATION_ID = 0 ] && exit; i=0; while :; do i=$((i+1)); echo $i; sleep 0.005; done"
         run = await start_run(first, url, command, variations=3)
+        await until_variation(first, run, 0, "succeeded")
         with anyio.fail_after(30):
-            while (await view(first, run))["variations"][0]["state"] != "succeeded":  # noqa: ASYNC110
-                await anyio.sleep(0.02)
             try:
                 async with first.stream("GET", f"{run}/stream") as response:
                     async for chunk in response.aiter_raw():
