@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from service.engine import Capabilities, Health, SandboxSpec
 from service.engine.local_confinement import Limits
+from service.engine.local_failures import told_as_engine_errors
 from service.engine.local_harness import LocalHarness
 from service.engine.local_host import Host
 from service.engine.local_leftovers import run_folder, sweep
@@ -88,13 +89,12 @@ class LocalEngine:
         host = self._host or await self._look()
         failure: EngineError | None = None
         repository = self._repository(host, spec)
-        home = self._options.home
-        await to_thread.run_sync(sweep, home, host, self._options.disk_bytes)
-        async with (
-            run_folder(home, str(spec.run_id)) as folder,
-            repository.held(),
-            anyio.create_task_group() as tasks,
-        ):
+        async with AsyncExitStack() as stack:
+            with told_as_engine_errors():
+                await to_thread.run_sync(sweep, self._options.home, host, self._options.disk_bytes)
+                folder = await stack.enter_async_context(run_folder(self._options.home, str(spec.run_id)))
+                await stack.enter_async_context(repository.held())
+            tasks = await stack.enter_async_context(anyio.create_task_group())
             try:
                 yield self._sandbox(spec, host, folder, repository, tasks)
             except EngineError as error:  # the task group would wrap it
@@ -119,8 +119,7 @@ class LocalEngine:
             workspace=LocalWorkspace(host, repository, spec, folder, self._turns),
             harness=LocalHarness(host, self._programs, self._limits, tasks),
             limits=self._limits,
-            setup_network=self.capabilities.setup_network,
-            agent_network=self.capabilities.agent_network,
+            capabilities=self.capabilities,
         )
 
     async def _look(self) -> Host:

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 
 from aideator.task import arguments
-from service.engine import Ended, Line, Prepared, Producer, SandboxSpec, Serving, Task
+from service.engine import Capabilities, Ended, Line, Prepared, Producer, SandboxSpec, Serving, Task
 from service.engine.asked import asked_of
 from service.engine.local_confinement import Limits
 from service.engine.local_failures import told_as_engine_errors
@@ -38,8 +38,7 @@ class LocalSandbox:
         workspace: LocalWorkspace,
         harness: LocalHarness,
         limits: Limits,
-        setup_network: bool,
-        agent_network: bool,
+        capabilities: Capabilities,
     ) -> None:
         self._spec = spec
         self._folder = folder
@@ -48,8 +47,7 @@ class LocalSandbox:
         self._workspace = workspace
         self._harness = harness
         self._limits = limits
-        self._setup_network = setup_network
-        self._agent_network = agent_network
+        self._capabilities = capabilities
         self._gateway: LocalGateway | None = None
         self._trees: dict[int, Tree] = {}
         """Those whose agents have ended."""
@@ -57,13 +55,14 @@ class LocalSandbox:
     async def relay(self) -> AsyncGenerator[Line | Serving]:
         assert self._spec.models is not None, "a run that asks no models has no gateway"
         gateway, is_serving = LocalGateway(self._spec.models, self._folder), False
-        async with gateway.running(), aclosing(gateway.lines()) as lines:
-            self._gateway = gateway
-            async for line in lines:
-                if not is_serving:
-                    is_serving = True
-                    yield Serving()
-                yield Line("gateway", line, datetime.now(UTC))
+        with told_as_engine_errors():
+            async with gateway.running(), aclosing(gateway.lines()) as lines:
+                self._gateway = gateway
+                async for line in lines:
+                    if not is_serving:
+                        is_serving = True
+                        yield Serving()
+                    yield Line("gateway", line, datetime.now(UTC))
 
     async def end_relay(self) -> None:
         if self._gateway is not None:
@@ -91,7 +90,7 @@ class LocalSandbox:
             printed=self._printed(index),
             environ={"RUN_ID": asked.run_id, "VARIATION_ID": str(index), **access},
             binds=(*self._workspace.binds, *agent, *(self._gateway.binds if self._gateway and access else ())),
-            network=self._agent_network,
+            network=self._capabilities.agent_network,
             limit_s=task.timeout_s,
         )
         try:
@@ -110,7 +109,7 @@ class LocalSandbox:
         self._harness.end()
 
     def _set_up(self) -> AsyncGenerator[Line]:
-        return self._workspace.set_up(self._harness, self._programs.version(), network=self._setup_network)
+        return self._workspace.set_up(self._harness, self._programs.version(), network=self._capabilities.setup_network)
 
     async def final_output(self, producer: Producer) -> list[bytes]:
         if producer == "gateway":
