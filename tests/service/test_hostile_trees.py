@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import PrepareError
+from tests.disks import or_skip, plain_disk
 from tests.git_over_http import http_server, with_status
 from tests.git_repositories import GitRepositories
 from tests.service.git_objects import Objects
@@ -30,13 +31,8 @@ def objects(git: GitRepositories) -> Objects:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Generator[Path]:
     """A file system of 16 MB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m,mode=755", "tmpfs", str(place)]
-    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("a small disk needs a root that may mount one")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    with or_skip(plain_disk(tmp_path / "small", 16)) as disk:
+        yield disk
 
 
 def import_many(folder: Path) -> None:

@@ -1,7 +1,6 @@
 """The local engine's trees where it cannot mount: copies that share their blocks where the disk can, or plain ones."""
 
 import os
-import subprocess
 from collections.abc import Generator
 from pathlib import Path
 from shutil import which
@@ -9,13 +8,13 @@ from shutil import which
 import pytest
 
 from service.engine.local import LocalEngine, LocalOptions
+from tests import disks
 from tests.contract.sandboxes import by_command, prepared, spec, vary_all
 from tests.git_repositories import FILES, GitRepositories
 from tests.processes import traces_of
 
 pytestmark = pytest.mark.skipif(which("bwrap") is None, reason="there is no bubblewrap")
 
-MIB = 1 << 20
 VARIATIONS = 4
 SETUP = "head -c 50000000 /dev/urandom > made; echo by setup > small; ln small linked; echo home > ~/settings"
 WORK = """
@@ -29,30 +28,14 @@ echo changed > README.md
 
 @pytest.fixture
 def sharing_disk(tmp_path: Path) -> Generator[Path]:
-    """A disk of 1 GiB whose files can share blocks."""
-    if os.geteuid() != 0 or which("mkfs.xfs") is None:
-        pytest.skip("it takes root, and xfsprogs")
-    image, folder = tmp_path / "image", tmp_path / "disk"
-    folder.mkdir()
-    with image.open("wb") as file:
-        file.truncate(1024 * MIB)
-    subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", str(image)], check=True)
-    if subprocess.run(["mount", "-o", "loop", str(image), str(folder)], check=False).returncode:
-        pytest.skip("no loop device, or no XFS, is to be had here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with disks.or_skip(disks.sharing_disk(tmp_path / "disk", 1024)) as disk:
+        yield disk
 
 
 @pytest.fixture
 def plain_disk(tmp_path: Path) -> Generator[Path]:
-    """One whose files cannot."""
-    if os.geteuid() != 0:
-        pytest.skip("only root mounts a disk")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g", "none", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with disks.or_skip(disks.plain_disk(tmp_path / "disk", 1024)) as disk:
+        yield disk
 
 
 def taken(disk: Path) -> int:

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 from collections.abc import Generator
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from service.engine.local_programs import Programs
 from service.engine.local_trees import derive
 from service.errors import EngineError, PatchError
 from tests.contract.sandboxes import by_command, fail, prepare, prepared, spec, vary
+from tests.disks import or_skip, plain_disk
 from tests.git_repositories import GitRepositories
 from tests.service.beside import MIB, python
 
@@ -128,13 +128,8 @@ async def test_tools_that_cannot_be_shown_are_named_before_anything_starts(tmp_p
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Generator[Path]:
     """One with room for few files."""
-    if os.geteuid() != 0:
-        pytest.skip("only root mounts a disk")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g,nr_inodes=2000", "none", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with or_skip(plain_disk(tmp_path / "disk", 1024, files=2000)) as disk:
+        yield disk
 
 
 def fill(disk: Path) -> None:
@@ -153,6 +148,11 @@ async def test_a_disk_that_is_full_is_told_as_such(small_disk: Path, git: GitRep
         assert caught.value.code == "engine.disk_full"
         with pytest.raises(PatchError, match="No space left"):
             await sandbox.patch(0)
+    fill(small_disk)
+    with pytest.raises(EngineError) as caught:
+        async with prepared(engine, spec(git.make("another"))):
+            pass
+    assert caught.value.code == "engine.disk_full"
 
 
 async def test_who_has_the_network_has_the_operators_way_out(tmp_path: Path):

@@ -1,6 +1,5 @@
 """What a folder may take of the disk."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Generator
@@ -11,6 +10,7 @@ import pytest
 from unprivileged import unprivileged
 
 from service.engine.local_disk import watch_disk
+from tests.disks import or_skip, plain_disk
 
 MIB = 1 << 20
 
@@ -50,6 +50,8 @@ async def test_what_takes_no_room_does_not_count(tmp_path: Path, extend: Callabl
     write(tmp_path / "tree/file")
     extend(tmp_path / "tree")
     assert await is_content(tmp_path / "tree")
+    with anyio.fail_after(30):
+        assert await watch_disk(tmp_path / "tree", 3 * MIB), "it has been looked at"
 
 
 async def test_a_folder_that_grows_too_large_is_told(tmp_path: Path):
@@ -71,6 +73,7 @@ async def test_a_folder_that_is_no_more_or_changes_all_the_time_is_no_error(tmp_
     async with await anyio.open_process(["sh", "-c", churn], cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
         for _ in range(5):
             assert await is_content(tmp_path)
+        assert process.returncode is None
         process.kill()
 
 
@@ -84,13 +87,8 @@ async def test_folders_that_are_too_deep_to_be_looked_at_are_told(tmp_path: Path
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Generator[Path]:
     """A disk of 64 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root mounts a disk")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with or_skip(plain_disk(tmp_path / "disk", 64)) as disk:
+        yield disk
 
 
 async def test_a_disk_that_is_nearly_full_is_told(small_disk: Path):

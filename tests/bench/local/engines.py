@@ -1,10 +1,7 @@
 """Engines on this machine, one for each means by which it can make trees."""
 
-import os
-import shutil
-import subprocess
-from collections.abc import AsyncGenerator, Generator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,8 +10,9 @@ from service.engine.local import LocalEngine, LocalOptions
 from service.engine.local_host import Host
 from service.engine.local_probe import find_host
 from tests.bench.errors import BenchError
+from tests.disks import NoDiskError, sharing_disk
 
-_XFS_BYTES = 4 << 30
+_XFS_MIB = 4096
 
 
 class Local(Struct, frozen=True):
@@ -59,10 +57,10 @@ async def engines(folder: Path) -> AsyncGenerator[Engines]:
     with ExitStack() as stack:
         if "reflink" not in by_means:
             try:
-                place = stack.enter_context(_xfs(folder))
+                place = stack.enter_context(sharing_disk(folder / "xfs", _XFS_MIB))
                 by_means["reflink"] = await known(place / "local", overlay=False)
-            except _NoXfsError as error:
-                lacking["reflink"] = str(error)
+            except NoDiskError as error:
+                lacking["reflink"] = f"the file system does not share blocks, and {error}"
         yield Engines(host=host, usual=usual, by_means=by_means, lacking=lacking)
 
 
@@ -73,30 +71,3 @@ async def known(home: Path, *, overlay: bool = True) -> Local:
     if not health.ok:
         raise BenchError(health.detail)
     return Local(engine, home)
-
-
-class _NoXfsError(Exception):
-    """A file system that shares blocks cannot be had; the message says why."""
-
-
-@contextmanager
-def _xfs(folder: Path) -> Generator[Path]:
-    """XFS in a file, mounted for as long as the block lasts."""
-    if os.geteuid() != 0:
-        raise _NoXfsError("the file system does not share blocks, and only root can mount one that does")
-    if shutil.which("mkfs.xfs") is None:
-        raise _NoXfsError("the file system does not share blocks, and there is no mkfs.xfs")
-    file, place = folder / "xfs.image", folder / "xfs"
-    place.mkdir()
-    with file.open("wb") as image:
-        image.truncate(_XFS_BYTES)
-    make, mount = ["mkfs.xfs", "-q", "-m", "reflink=1", str(file)], ["mount", "-o", "loop", str(file), str(place)]
-    try:
-        for command in (make, mount):
-            subprocess.run(command, check=True, capture_output=True, text=True)
-    except subprocess.CalledProcessError as error:
-        raise _NoXfsError(f"the file system does not share blocks, and XFS fails: {error.stderr.strip()}") from error
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
