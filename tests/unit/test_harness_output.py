@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from harness_process import SMALL_LIMITS, run_command, start
 
-from agent_image.events import Output, Truncated
+from agent_image.events import Output, Truncated, decode_line
 
 SMALL = [sys.executable, "-W", "error", "-P", "-c", SMALL_LIMITS]
 
@@ -90,6 +90,38 @@ def test_a_daemon_may_print_on_after_its_command(tmp_path: Path):
     with start(f"--setup={daemon}", f"--setup={wait}", "--timeout=20", directory=tmp_path) as process:
         process.communicate(timeout=30)
     assert process.returncode == 0
+
+
+def test_output_is_live(tmp_path: Path):
+    os.mkfifo(tmp_path / "gate")
+    command = "echo before; cat gate; echo after"
+    with start("--agent=command", f"--command={command}", directory=tmp_path) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, b"")
+        first = next(event for event in map(decode_line, lines) if isinstance(event, Output))
+        assert first.text == "before\n"
+        (tmp_path / "gate").write_text("open\n")
+        texts = [event.text for event in map(decode_line, lines) if isinstance(event, Output)]
+        assert texts == ["open\n", "after\n"]
+        assert process.stderr is not None
+
+
+def test_a_prompt_without_newline_is_shown_while_it_waits(tmp_path: Path):
+    os.mkfifo(tmp_path / "gate")
+    with start("--agent=command", "--command=printf 'sure? '; cat gate", directory=tmp_path) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, b"")
+        first = next(event for event in map(decode_line, lines) if isinstance(event, Output))
+        assert (first.text, first.more) == ("sure? ", False)
+        (tmp_path / "gate").write_text("yes\n")
+        rest = list(lines)
+    assert b'"submitted"' in rest[-1]
+
+
+def test_what_was_printed_before_the_deadline_is_shown(tmp_path: Path):
+    printed = run_command("printf 'no newline'; sleep 1000", "--timeout=0.3", directory=tmp_path)
+    assert printed.output() == b"no newline"
+    assert printed.status == 124
 
 
 def _peak_kb(command: str, directory: Path) -> int:

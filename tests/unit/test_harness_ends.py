@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from harness_process import HARNESS, environment, is_gone, pids, run, run_command, start, terminate, until
 
-from agent_image.events import Finished, Outcome, Output, Started, ToolCalled, ToolReturned, decode_line
+from agent_image.events import Finished, Outcome, Started, decode_line
 
 DAEMON = """
 import os, signal, sys, time
@@ -92,12 +92,6 @@ def test_one_that_forks_all_the_time_is_caught(tmp_path: Path):
     assert not (tmp_path / "away").exists()
 
 
-def test_what_was_printed_before_the_deadline_is_shown(tmp_path: Path):
-    printed = run_command("printf 'no newline'; sleep 1000", "--timeout=0.3", directory=tmp_path)
-    assert printed.output() == b"no newline"
-    assert printed.status == 124
-
-
 def test_sigterm_ends_it_at_once_with_a_last_word(tmp_path: Path, daemon: str):
     process = start("--agent=command", f"--command={daemon}; trap '' TERM; sleep 1000", directory=tmp_path)
     until(lambda: bool(pids(tmp_path / "pids")))
@@ -157,121 +151,11 @@ def test_a_shell_that_is_missing_is_a_crash_with_a_reason(tmp_path: Path):
     assert "No such file or directory: 'sh'" in printed.finished.reason
 
 
-def test_the_prompt_reaches_a_command_byte_for_byte(tmp_path: Path):
-    prompt = "-x\n%s ${x} {{7*7}} $(id) 'é' \"\\ \udcff"
-    for arguments, variables in (([f"--prompt={prompt}"], {"PROMPT": "another"}), ([], {"PROMPT": prompt})):
-        command = 'printf %s "$PROMPT" > got'
-        run("--agent=command", f"--command={command}", *arguments, directory=tmp_path, variables=variables)
-        assert (tmp_path / "got").read_bytes() == os.fsencode(prompt)
-
-
-def test_commands_get_the_environment_without_what_is_ours(tmp_path: Path):
-    variables = {
-        "AGENT": "command",
-        "COMMAND": "env",
-        "MODEL": "m",
-        "AGENT_TIMEOUT": "9",
-        "RUN_ID": "r1",
-        "VARIATION_ID": "2",
-        "LD_LIBRARY_PATH": "/opt/aideator/lib",
-        "TEAM_SETTING": "kept",
-    }
-    lines = set(run(directory=tmp_path, variables=variables).output().decode().splitlines())
-    assert {"RUN_ID=r1", "VARIATION_ID=2", "TEAM_SETTING=kept", "PROMPT="} <= lines
-    ours = ("AGENT=", "COMMAND=", "MODEL=", "AGENT_TIMEOUT=", "LD_LIBRARY_PATH=")
-    assert not [line for line in lines if line.startswith(ours)]
-
-
-def test_commands_have_nothing_to_read_and_a_session_of_their_own(tmp_path: Path):
-    printed = run_command("cat; cut -d ' ' -f 6 /proc/$$/stat; echo $$", directory=tmp_path)
-    session, own = printed.output().split()
-    assert session == own
-
-
-def test_a_repository_cannot_replace_the_harness(tmp_path: Path):
-    for name in ("agent_image", "anyio"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("raise SystemExit('taken over')")
-        (tmp_path / name / "__main__.py").write_text("raise SystemExit('taken over')")
-    for name in ("msgspec", "json", "sitecustomize", "usercustomize"):
-        (tmp_path / f"{name}.py").write_text("raise SystemExit('taken over')")
-    assert run_command("echo fine", directory=tmp_path).output() == b"fine\n"
-
-
 def test_it_tells_how_it_ended_in_a_file(tmp_path: Path):
     printed = run_command("exit 1", "--result", str(tmp_path / "new/dir/result.json"), directory=tmp_path)
     result = json.loads((tmp_path / "new/dir/result.json").read_bytes())
     assert (result["outcome"], result["exit"]) == ("gave_up", 3)
     assert result["seconds"] == pytest.approx(printed.finished.seconds, abs=0.5)
-
-
-def test_a_setup_run_stops_at_the_first_command_that_fails(tmp_path: Path):
-    commands = ["--setup=echo one", "--setup=echo two; exit 4", "--setup=touch three"]
-    printed = run(*commands, directory=tmp_path)
-    assert printed.events[0] == Started(n=1, at=printed.events[0].at, agent="setup")
-    assert [json.loads(event.text) for event in printed.all(ToolCalled)] == [
-        {"command": "echo one"},
-        {"command": "echo two; exit 4"},
-    ]
-    assert [event.ok for event in printed.all(ToolReturned)] == [True, False]
-    assert printed.output() == b"one\ntwo\n"
-    assert printed.finished.reason == "the setup command 'echo two; exit 4' ended with status 4"
-    assert (printed.status, (tmp_path / "three").exists()) == (3, False)
-
-
-def test_a_setup_run_that_works_has_submitted(tmp_path: Path):
-    printed = run("--setup=echo $((6 * 7)) > answer", "--setup=cat answer", directory=tmp_path)
-    assert (printed.status, printed.output()) == (0, b"42\n")
-
-
-def test_output_is_live(tmp_path: Path):
-    os.mkfifo(tmp_path / "gate")
-    command = "echo before; cat gate; echo after"
-    with start("--agent=command", f"--command={command}", directory=tmp_path) as process:
-        assert process.stdout is not None
-        lines = iter(process.stdout.readline, b"")
-        first = next(event for event in map(decode_line, lines) if isinstance(event, Output))
-        assert first.text == "before\n"
-        (tmp_path / "gate").write_text("open\n")
-        texts = [event.text for event in map(decode_line, lines) if isinstance(event, Output)]
-        assert texts == ["open\n", "after\n"]
-        assert process.stderr is not None
-
-
-def test_a_prompt_without_newline_is_shown_while_it_waits(tmp_path: Path):
-    os.mkfifo(tmp_path / "gate")
-    with start("--agent=command", "--command=printf 'sure? '; cat gate", directory=tmp_path) as process:
-        assert process.stdout is not None
-        lines = iter(process.stdout.readline, b"")
-        first = next(event for event in map(decode_line, lines) if isinstance(event, Output))
-        assert (first.text, first.more) == ("sure? ", False)
-        (tmp_path / "gate").write_text("yes\n")
-        rest = list(lines)
-    assert b'"submitted"' in rest[-1]
-
-
-def test_it_runs_alone_by_the_names_of_the_environment(tmp_path: Path):
-    variables = {"RUN_ID": "r", "VARIATION_ID": "3", "PROMPT": "look\naround"}
-    printed = run(directory=tmp_path, variables=variables)
-    assert printed.events[0] == Started(n=1, at=printed.events[0].at, agent="builtin", model="scripted")
-    assert printed.finished.outcome is Outcome.SUBMITTED
-    assert "> look\n> around\n" in (tmp_path / "AIDEATOR-3.md").read_text()
-
-
-def test_a_bad_argument_is_one_sentence_and_nothing_starts(tmp_path: Path):
-    with start("--agent=command", "--command=touch began", "--timeout=never", directory=tmp_path) as process:
-        stdout, stderr = process.communicate(timeout=10)
-    assert process.returncode == 2
-    assert stdout == b""
-    assert stderr == b"the timeout has to be a number of seconds above 0, up to 1000000, not 'never'\n"
-    assert not (tmp_path / "began").exists()
-
-
-def test_it_explains_itself(tmp_path: Path):
-    with start("--help", directory=tmp_path) as process:
-        stdout, _ = process.communicate(timeout=10)
-    assert process.returncode == 0
-    assert all(word in stdout for word in (b"--prompt", b"AGENT_TIMEOUT", b"--setup", b"124 timed out"))
 
 
 def _unread(pipe: int) -> int:
