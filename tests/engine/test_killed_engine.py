@@ -12,7 +12,8 @@ import pytest
 
 from service.engine.dagger import DaggerEngine
 from service.settings import Settings
-from tests.bare_engine import Instance, client_env, kill, start, stop
+from tests.bare_engine import Instance, client_env, kill, start
+from tests.engine.own_engine import own_engine
 from tests.engine.stream import follow
 from tests.git_repositories import GitRepositories
 from tests.processes import STUBBORN, processes_of, until_at_work
@@ -26,12 +27,8 @@ DEADLINE_S = 15
 @pytest.fixture
 def mortal(tmp_path: Path):
     """An engine that may be killed."""
-    mortal = Instance(
-        name="mortal", root=tmp_path / "root", network_name="mortal", network_cidr="10.89.0.0/16", logs=tmp_path
-    )
-    start(mortal)
-    yield mortal
-    stop(mortal)
+    with own_engine("mortal", tmp_path, network_cidr="10.89.0.0/16") as mortal:
+        yield mortal
 
 
 @pytest.fixture

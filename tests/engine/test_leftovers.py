@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bare_engine import MAIN, BareEngineError, Instance, clear_leftovers, client_env, kill, start, stop
+from tests.bare_engine import MAIN, BareEngineError, Instance, clear_leftovers, client_env, kill, start
 from tests.bare_engine.leftovers import ADDRESSES, marked_processes, output, rules_of
+from tests.engine.own_engine import own_engine
 
 pytestmark = pytest.mark.bare_engine
 
@@ -20,12 +21,8 @@ SLEEP = ["core", "container", "from", "--address=busybox", "with-exec", "--args=
 @pytest.fixture
 def second(tmp_path: Path):
     """An engine of our own, started."""
-    second = Instance(
-        name="second", root=tmp_path / "root", network_name="second", network_cidr="10.88.0.0/16", logs=tmp_path
-    )
-    start(second)
-    yield second
-    stop(second)
+    with own_engine("second", tmp_path, network_cidr="10.88.0.0/16") as second:
+        yield second
 
 
 @pytest.fixture

@@ -4,13 +4,14 @@ A place has models of its own, by which the fake's faults and records go too; pr
 knows of a provider is no other test's affair; and tokens of its own.
 """
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import anyio
 import httpx2
 import msgspec
+from any_wire import PATHS
 from gateway_process import CONTROL, LIMIT_S, NO_TLS, GatewayProcess, gateway
 from msgspec import Struct
 
@@ -21,11 +22,6 @@ from tests.providers.faults import Fault
 from tests.providers.recorded import Recorded
 
 WIRES: Sequence[Wire] = ("messages", "chat", "responses")
-PATHS: Mapping[Wire, str] = {
-    "messages": "/v1/messages",
-    "chat": "/v1/chat/completions",
-    "responses": "/v1/responses",
-}
 PRICE = Price(input=1.0, output=10.0, cache_read=0.5, cache_write=2.0)
 VARIATIONS = 8
 """In each place."""

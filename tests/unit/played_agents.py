@@ -1,12 +1,14 @@
 """Agents that are programs, played: what the real ones printed, from a program of the same name."""
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness_process import HARNESS, Printed, run
 
-from agent_image.events import Said
+from agent_image.events import Said, ToolCalled, ToolReturned
 
 RECORDED = Path(__file__).parent / "recorded"
 GATEWAY = "http://127.0.0.1:9"
@@ -87,3 +89,13 @@ def texts(printed: Printed, *, thoughts: bool = False) -> list[str]:
             whole += [""] if event.part == 0 else []
             whole[-1] += event.text
     return whole
+
+
+def calls(printed: Printed) -> list[tuple[str, str, Any]]:
+    """Each call's id, tool and arguments."""
+    return [(event.call, event.tool, json.loads(event.text)) for event in printed.all(ToolCalled)]
+
+
+def answers(printed: Printed) -> list[tuple[str, bool, str]]:
+    """Each answer's call, whether that went well, and the text."""
+    return [(event.call, event.ok, event.text) for event in printed.all(ToolReturned)]

@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness_process import Printed
-from played_agents import GATEWAY, RECORDED, PlayedAgent, printing, texts
+from played_agents import GATEWAY, RECORDED, PlayedAgent, answers, calls, printing, texts
 
-from agent_image.events import Outcome, ToolCalled, ToolReturned, Usage, Waiting
+from agent_image.events import Outcome, Usage, Waiting
 
 MODEL = "claude-sonnet-4-5"
 
@@ -17,14 +16,6 @@ MODEL = "claude-sonnet-4-5"
 @pytest.fixture
 def agent(tmp_path: Path) -> PlayedAgent:
     return PlayedAgent("claude-code", tmp_path)
-
-
-def calls(printed: Printed) -> list[tuple[str, str, object]]:
-    return [(event.call, event.tool, json.loads(event.text)) for event in printed.all(ToolCalled)]
-
-
-def answers(printed: Printed) -> list[tuple[str, bool, str]]:
-    return [(event.call, event.ok, event.text) for event in printed.all(ToolReturned)]
 
 
 def test_what_it_says_thinks_and_does_is_in_the_log(agent: PlayedAgent):

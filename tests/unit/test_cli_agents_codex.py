@@ -7,23 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_process import Printed
-from played_agents import GATEWAY, PlayedAgent, printing, texts
+from played_agents import GATEWAY, PlayedAgent, answers, calls, printing, texts
 
-from agent_image.events import Outcome, ToolCalled, ToolReturned, Usage
+from agent_image.events import Outcome, Usage
 
 
 @pytest.fixture
 def agent(tmp_path: Path) -> PlayedAgent:
     return PlayedAgent("codex", tmp_path)
-
-
-def calls(printed: Printed) -> list[tuple[str, str, Any]]:
-    return [(event.call, event.tool, json.loads(event.text)) for event in printed.all(ToolCalled)]
-
-
-def answers(printed: Printed) -> list[tuple[str, bool, str]]:
-    return [(event.call, event.ok, event.text) for event in printed.all(ToolReturned)]
 
 
 def configuration(agent: PlayedAgent) -> dict[str, Any]:

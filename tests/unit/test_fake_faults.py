@@ -9,7 +9,9 @@ import httpx2
 import msgspec
 import openai
 import pytest
+from any_wire import ASKED, PATHS, every_wire
 
+from agent_image.gateway.plan import Wire
 from tests.providers.fake import FakeProvider, fake_provider
 from tests.providers.faults import (
     BEFORE_HEAD,
@@ -27,16 +29,7 @@ from tests.providers.faults import (
 from tests.providers.script import Turn, shell
 from tests.providers.sdk_agents import AGENTS
 
-WIRES = {"messages": "/v1/messages", "chat": "/v1/chat/completions", "responses": "/v1/responses"}
 LAST_EVENTS = {"messages": '"message_stop"', "chat": "[DONE]", "responses": '"response.completed"'}
-ASKED: dict[str, Any] = {
-    "model": "a-model",
-    "stream": True,
-    "messages": [{"role": "user", "content": "Do it."}],
-    "input": "Do it.",
-}
-
-every_wire = pytest.mark.parametrize("wire", WIRES)
 
 
 @pytest.fixture
@@ -58,10 +51,10 @@ def frames(body: str) -> Sequence[str]:
 @every_wire
 @pytest.mark.parametrize("status", [401, 429, 500, 502, 503, 529])
 async def test_a_status_comes_as_often_as_asked_for(
-    fake: FakeProvider, client: httpx2.AsyncClient, wire: str, status: int
+    fake: FakeProvider, client: httpx2.AsyncClient, wire: Wire, status: int
 ):
     fake.fail_next(refused(status), times=2)
-    answers = [await client.post(WIRES[wire], json=ASKED) for _ in range(3)]
+    answers = [await client.post(PATHS[wire], json=ASKED) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [status, status, 200]
     assert answers[0].json()["error"]["type"]
     assert ("type" in answers[0].json()) == (wire == "messages")
@@ -82,10 +75,10 @@ async def test_a_spend_limit_is_told_in_the_words_of_the_provider(
 ):
     fake.fail_next(spend_limit(wire), times=None)
     for _ in range(3):
-        answer = await client.post(WIRES[wire], json=ASKED)
+        answer = await client.post(PATHS[wire], json=ASKED)
         assert (answer.status_code, answer.json()["error"]["type"]) == (429, error)
     fake.heal()
-    assert (await client.post(WIRES[wire], json=ASKED)).status_code == 200
+    assert (await client.post(PATHS[wire], json=ASKED)).status_code == 200
 
 
 async def test_a_fault_may_be_of_one_model_or_of_one_request(fake: FakeProvider, client: httpx2.AsyncClient):
@@ -98,14 +91,14 @@ async def test_a_fault_may_be_of_one_model_or_of_one_request(fake: FakeProvider,
 
 
 @every_wire
-async def test_a_stream_fails_after_every_number_of_events(fake: FakeProvider, client: httpx2.AsyncClient, wire: str):
-    whole = frames((await client.post(WIRES[wire], json=ASKED)).text)
+async def test_a_stream_fails_after_every_number_of_events(fake: FakeProvider, client: httpx2.AsyncClient, wire: Wire):
+    whole = frames((await client.post(PATHS[wire], json=ASKED)).text)
     assert LAST_EVENTS[wire] in whole[-1]
     for events in range(len(whole)):
         fake.fail_next(end_after(events))
-        ended = frames((await client.post(WIRES[wire], json=ASKED)).text)
+        ended = frames((await client.post(PATHS[wire], json=ASKED)).text)
         fake.fail_next(error_after(events))
-        failed = frames((await client.post(WIRES[wire], json=ASKED)).text)
+        failed = frames((await client.post(PATHS[wire], json=ASKED)).text)
         fake.fail_next(cut_after(events))
         cut = await _received(client, wire)
         assert len(ended) == len(cut) == events
@@ -117,7 +110,7 @@ async def test_a_stream_fails_after_every_number_of_events(fake: FakeProvider, c
 @pytest.mark.parametrize(
     ("wire", "error"), [("messages", anthropic.APIStatusError), ("chat", openai.APIError), ("responses", RuntimeError)]
 )
-async def test_an_error_in_mid_stream_is_one_for_the_sdks(fake: FakeProvider, wire: str, error: type[Exception]):
+async def test_an_error_in_mid_stream_is_one_for_the_sdks(fake: FakeProvider, wire: Wire, error: type[Exception]):
     fake.fail_next(error_after(3))
     with pytest.raises(error):
         await AGENTS[wire](fake, stream=True)
@@ -173,10 +166,10 @@ async def test_an_answer_may_be_huge(fake: FakeProvider, client: httpx2.AsyncCli
 
 
 @every_wire
-async def test_arguments_may_be_broken(fake: FakeProvider, client: httpx2.AsyncClient, wire: str):
+async def test_arguments_may_be_broken(fake: FakeProvider, client: httpx2.AsyncClient, wire: Wire):
     offered = [{"type": "function", "name": "run", "function": {"name": "run"}}]
     fake.fail_next(BROKEN_ARGUMENTS)
-    assert '!!"' in (await client.post(WIRES[wire], json={**ASKED, "tools": offered})).text
+    assert '!!"' in (await client.post(PATHS[wire], json={**ASKED, "tools": offered})).text
 
 
 async def test_events_may_take_their_time(fake: FakeProvider, client: httpx2.AsyncClient):
@@ -200,10 +193,10 @@ async def test_a_stopped_one_refuses_connections_and_may_come_back(fake: FakePro
         assert (await client.post("/v1/messages", json=ASKED)).status_code == 200
 
 
-async def _received(client: httpx2.AsyncClient, wire: str) -> Sequence[str]:
+async def _received(client: httpx2.AsyncClient, wire: Wire) -> Sequence[str]:
     """The frames that came before the connection was cut."""
     received = b""
-    async with client.stream("POST", WIRES[wire], json=ASKED) as answer:
+    async with client.stream("POST", PATHS[wire], json=ASKED) as answer:
         try:
             async for chunk in answer.aiter_raw():
                 received += chunk

@@ -1,4 +1,4 @@
-"""The fake providers: real SDKs work with either of them, and ours fails just as it is told to."""
+"""The fake providers: real SDKs are led through scripts by either of them, and ours keeps what it was asked."""
 
 import json
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
@@ -9,7 +9,9 @@ import anyio
 import httpx2
 import openai
 import pytest
+from any_wire import ASKED, PATHS, every_wire
 
+from agent_image.gateway.plan import Wire
 from tests.providers.fake import FakeProvider, fake_provider
 from tests.providers.provider import Serve
 from tests.providers.script import Tokens, Turn, call, shell, submit
@@ -17,16 +19,6 @@ from tests.providers.sdk_agents import AGENTS, Heard
 
 pytest_plugins = ["tests.providers.fixture"]
 
-WIRES = {"messages": "/v1/messages", "chat": "/v1/chat/completions", "responses": "/v1/responses"}
-LAST_EVENTS = {"messages": '"message_stop"', "chat": "[DONE]", "responses": '"response.completed"'}
-ASKED: dict[str, Any] = {
-    "model": "a-model",
-    "stream": True,
-    "messages": [{"role": "user", "content": "Do it."}],
-    "input": "Do it.",
-}
-
-every_wire = pytest.mark.parametrize("wire", WIRES)
 streamed_or_not = pytest.mark.parametrize("stream", [True, False])
 
 
@@ -42,10 +34,6 @@ async def client(fake: FakeProvider) -> AsyncGenerator[httpx2.AsyncClient]:
         yield client
 
 
-def frames(body: str) -> Sequence[str]:
-    return body.split("\n\n")[:-1]
-
-
 def tools(*names: str) -> Sequence[Mapping[str, Any]]:
     """For Messages and for Responses."""
     return [{"type": "function", "name": name} for name in names]
@@ -53,7 +41,7 @@ def tools(*names: str) -> Sequence[Mapping[str, Any]]:
 
 @every_wire
 @streamed_or_not
-async def test_an_sdk_is_led_through_a_script(provider: Serve, wire: str, stream: bool):
+async def test_an_sdk_is_led_through_a_script(provider: Serve, wire: Wire, stream: bool):
     script = [
         Turn(calls=[shell("ls")]),
         Turn(calls=[call("Bash", command="cat 'a file'")]),
@@ -69,7 +57,7 @@ async def test_an_sdk_is_led_through_a_script(provider: Serve, wire: str, stream
 
 
 @every_wire
-async def test_many_agents_play_one_script_at_once(provider: Serve, wire: str):
+async def test_many_agents_play_one_script_at_once(provider: Serve, wire: Wire):
     running = provider([Turn(calls=[shell("ls")]), Turn(calls=[submit("It is done.")])])
     heard: list[Heard] = []
 
@@ -135,10 +123,10 @@ async def test_a_script_without_an_end_never_ends(client: httpx2.AsyncClient):
 
 
 @every_wire
-async def test_a_request_is_recorded(fake: FakeProvider, client: httpx2.AsyncClient, wire: str):
-    await client.post(f"{WIRES[wire]}?beta=true", json=ASKED)
+async def test_a_request_is_recorded(fake: FakeProvider, client: httpx2.AsyncClient, wire: Wire):
+    await client.post(f"{PATHS[wire]}?beta=true", json=ASKED)
     (recorded,) = fake.requests
-    assert (recorded.path, recorded.query, recorded.key) == (WIRES[wire], "beta=true", fake.key)
+    assert (recorded.path, recorded.query, recorded.key) == (PATHS[wire], "beta=true", fake.key)
     assert (recorded.model, recorded.body) == ("a-model", ASKED)
     assert recorded.ended
     assert recorded.ended >= recorded.began

@@ -7,7 +7,8 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from gateway_places import PATHS, PLAIN, WIRES, Kind, Places, Received, error_of, places
+from any_wire import PATHS
+from gateway_places import PLAIN, WIRES, Kind, Places, Received, error_of, places
 from gateway_process import HTTP, LIMIT_S, until
 
 from agent_image.gateway.plan import Limits, Patience, Wire

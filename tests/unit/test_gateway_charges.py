@@ -6,7 +6,8 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from gateway_places import PATHS, WIRES, Kind, Place, Places, error_of, places
+from any_wire import PATHS
+from gateway_places import WIRES, Kind, Place, Places, error_of, places
 from gateway_process import HTTP, NO_TLS, until
 
 from agent_image.gateway.plan import Limits, Patience, Wire

@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from gateway_places import PATHS, PLAIN, WIRES, Place, Places, error_of, places
+from any_wire import PATHS
+from gateway_places import PLAIN, WIRES, Place, Places, error_of, places
 from gateway_process import HTTP, until
 
 from agent_image.gateway.plan import Patience, Wire

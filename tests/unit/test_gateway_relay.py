@@ -7,7 +7,8 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from gateway_places import PATHS, PLAIN, WIRES, Kind, Place, Places, places
+from any_wire import PATHS
+from gateway_places import PLAIN, WIRES, Kind, Place, Places, places
 from gateway_process import CONTROL, HTTP, NO_TLS, gateway, until
 
 from agent_image.gateway.plan import Grant, Patience, Plan, Provider, Wire

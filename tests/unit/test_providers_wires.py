@@ -7,6 +7,7 @@ from typing import Any, cast
 import anyio
 import msgspec
 import pytest
+from any_wire import PATHS
 from asked import WIRES, answers_in, ask, connect
 
 from agent_image.gateway.plan import Wire
@@ -62,9 +63,7 @@ async def test_a_turn_has_text_calls_and_tokens(model: Model, wire: Wire, fake: 
     assert len({call.id for call in turn.calls}) == 2
     assert turn.tokens == Tokens(input=100, output=20, cache_read=30, cache_write=4)
     (request,) = fake.requests
-    assert (
-        request.path == {"messages": "/v1/messages", "responses": "/v1/responses", "chat": "/v1/chat/completions"}[wire]
-    )
+    assert request.path == PATHS[wire]
     assert request.key == "fake-key"
     assert "Be good." in msgspec.json.encode(request.body).decode()
 
