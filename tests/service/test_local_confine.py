@@ -1,5 +1,6 @@
 """A process in a sandbox: what it is given, what the kernel refuses it, and that nothing of it is ever left."""
 
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -71,14 +72,25 @@ async def test_whoever_is_cancelled_at_any_moment_leaves_nothing(host: Host, gro
     if not grouped:
         host = structs.replace(host, cgroups=None)
     mark = uuid4().hex
+    command = ["sh", "-c", f"setsid sh -c 'sleep 1000; : {mark} of a daemon' & sleep 1000; : {mark}"]
     before = open_descriptors()
     for moment in range(40):
         with anyio.move_on_after(moment * 0.002):
-            await run_confined(
-                host, ["sh", "-c", f"setsid sleep 1000 & : {mark}; sleep 1000"], Confinement(), limit_s=LIMIT_S
-            )
+            await run_confined(host, command, Confinement(), limit_s=LIMIT_S)
+        assert processes_that_say(mark) == []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(run_confined, host, command, Confinement(), limit_s=LIMIT_S))
+        await until_said(f"-c\0sleep 1000; : {mark} of a daemon")
+        tasks.cancel_scope.cancel()
     assert processes_that_say(mark) == []
     assert open_descriptors() == before
+
+
+async def until_said(mark: str) -> None:
+    """Wait until a process has this in its command line: what finds nothing must be able to find something."""
+    with anyio.fail_after(LIMIT_S):
+        while not processes_that_say(mark):  # noqa: ASYNC110 -- a process in a sandbox has no event
+            await anyio.sleep(0.01)
 
 
 def open_descriptors() -> int:

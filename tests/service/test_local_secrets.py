@@ -21,8 +21,9 @@ pytestmark = pytest.mark.skipif(which("bwrap") is None, reason="there is no bubb
 
 SECRET = "s3cret"
 LOOK = r"""
-import os
-needle = b"s3cr" + b"et"
+import os, subprocess
+secret, decoy = b"s3cr" + b"et", b"dec" + b"oy"
+own = subprocess.Popen(["sleep", "1000"], env={"KEY": decoy.decode(), "PATH": os.environ["PATH"]})
 def regions(pid):
     with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
         for line in maps:
@@ -40,15 +41,22 @@ def contents(pid):
     if pid != os.getpid():
         for region in regions(pid):
             yield "mem", region
+seen = set()
 for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
     try:
         for name, content in contents(pid):
-            if needle in content:
+            if secret in content:
                 print("found", pid, name)
+            if decoy in content and pid == own.pid:
+                seen.add(name)
     except OSError:
         pass
-print("looked", flush=True)
+own.kill()
+own.wait()
+print("looked at", *sorted(seen), flush=True)
 """
+"""Says where it has found the secret, and where what a process of its own was given, which shows that it can find."""
+NOTHING = "looked at environ mem\n"
 COMMAND = "python3 look.py; sleep 2"
 SCRIPT = {"turns": [{"calls": [{"tool": "run", "arguments": {"command": COMMAND}}, {"tool": "submit"}]}]}
 MODELS = Models(
@@ -92,8 +100,8 @@ async def test_a_prompt_a_token_and_what_servers_are_told(git: GitRepositories, 
         tasks.start_soon(relay, sandbox, serving)
         await serving.wait()
         ours = structs.replace(scripted(), prompt=f"{SECRET}-prompt")
-        assert await look(sandbox, 0, ours) == "looked\n"
+        assert await look(sandbox, 0, ours) == NOTHING
         theirs = structs.replace(by_command(COMMAND), mcp=json.dumps({"files": SERVER}))
-        assert await look(sandbox, 1, theirs) == "looked\n"
+        assert await look(sandbox, 1, theirs) == NOTHING
         await sandbox.end_relay()
     assert processes_of(asked.run_id) == []

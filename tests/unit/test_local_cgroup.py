@@ -65,6 +65,7 @@ def test_who_takes_more_memory_than_its_group_has_is_killed_and_nobody_else(real
         member(sibling, "cat; true") as other,
         member(group, EAT) as process,
     ):
+        wait_until_joined(sibling, {str(other.pid)})
         assert process.communicate(timeout=30)[0] == b"137\n"
         assert (group.oom_kills(), sibling.oom_kills()) == (1, 0)
         assert other.poll() is None
@@ -116,10 +117,10 @@ def test_what_another_pid_namespace_has_made_is_not_ours_to_judge():
     script = (
         f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); import service.engine.local_maker as it; print(it.maker())"
     )
-    elsewhere = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", script]
-    made = subprocess.run(elsewhere, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-    if not made:
+    elsewhere = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*elsewhere, "true"], check=False, capture_output=True).returncode:
         pytest.skip("no namespace is to be had here")
+    made = subprocess.check_output([*elsewhere, sys.executable, "-c", script], text=True).strip()
     assert not is_of_dead(f"{made}.run")
     assert not is_of_living(f"{made}.run")
     assert is_of_living(f"{maker()}.run")

@@ -30,8 +30,10 @@ async def test_it_is_free_again_however_its_holder_ends(tmp_path: Path):
     with pytest.raises(KeyError):
         async with locked(file):
             raise KeyError
-    with anyio.move_on_after(0.01):
+    with anyio.CancelScope() as scope:
         async with locked(file):
+            assert not await is_free(file)
+            scope.cancel()
             await anyio.sleep_forever()
     assert await is_free(file)
 

@@ -29,6 +29,7 @@ def test_a_link_leads_removal_nowhere(tmp_path: Path):
     assert remove(tree)
     (tmp_path / "link").symlink_to(outside)
     assert remove(tmp_path / "link")
+    assert list(tmp_path.iterdir()) == [outside]
     assert (outside.stat().st_mode & 0o777, (outside / "kept").read_text()) == (0o755, "kept")
 
 
@@ -39,9 +40,10 @@ def test_who_may_not_all_removes_folders_that_are_shut_and_changes_no_other():
         "ln -s $PWD/outside tree/l && chmod 0755 outside && chmod 0 tree/a/b && chmod 0500 tree/a tree/c tree"
     )
     with unprivileged() as user:
-        user.run(["sh", "-c", make])
+        assert user.run(["sh", "-c", make]).returncode == 0
         done = user.run([sys.executable, "-c", REMOVE])
         assert (done.stdout, (user.folder / "outside").stat().st_mode & 0o777) == (b"True\n", 0o755)
+        assert list(user.folder.iterdir()) == [user.folder / "outside"]
 
 
 def test_no_depth_is_too_deep_for_removal(tmp_path: Path):
