@@ -42,14 +42,7 @@ class Provider:
 
 
 def anthropic(base_url: str, key: dagger.Secret | None) -> Provider:
-    return Provider(
-        name="anthropic",
-        wire="messages",
-        base_url=_root(base_url),
-        key=key,
-        url_flag="--anthropic-base-url",
-        key_flag="--anthropic-api-key",
-    )
+    return _hosted("anthropic", "messages", base_url, key)
 
 
 def openai(base_url: str, key: dagger.Secret | None, wire: str) -> Provider:
@@ -61,14 +54,8 @@ def openai(base_url: str, key: dagger.Secret | None, wire: str) -> Provider:
     """
     if wire not in {"", "responses", "chat"}:
         raise ValueError(f"--openai-wire is responses or chat, not {wire}")
-    return Provider(
-        name="openai",
-        wire=wire or ("responses" if _root(base_url) == _root(OPENAI_URL) else "chat"),
-        base_url=_root(base_url),
-        key=key,
-        url_flag="--openai-base-url",
-        key_flag="--openai-api-key",
-    )
+    usual = "responses" if _root(base_url) == _root(OPENAI_URL) else "chat"
+    return _hosted("openai", wire or usual, base_url, key)
 
 
 def gpt_oss(base_url: str, key: dagger.Secret | None) -> Provider:
@@ -164,6 +151,18 @@ def described(provider: Provider, key_variable: str) -> Mapping[str, object]:
     # By the name that it has where it runs: some servers refuse any other.
     _, colon, port = urlsplit(provider.base_url).netloc.rpartition(":")
     return {**plain, "address": "the model server", "headers": {"host": f"localhost{colon}{port if colon else ''}"}}
+
+
+def _hosted(name: str, wire: str, base_url: str, key: dagger.Secret | None) -> Provider:
+    """One that wants a key, and whose flags begin with its name."""
+    return Provider(
+        name=name,
+        wire=wire,
+        base_url=_root(base_url),
+        key=key,
+        url_flag=f"--{name}-base-url",
+        key_flag=f"--{name}-api-key",
+    )
 
 
 def _family(name: str, there: Mapping[str, Provider]) -> Provider | None:
