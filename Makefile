@@ -59,9 +59,9 @@ prices: .venv/ready ## take the models' prices anew
 .venv/ready: requirements.lock pyproject.toml
 	@echo "setting up .venv (a minute the first time)"
 	@python3 -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version)'
-	@test -x $(BIN)/python || python3 -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
-	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
-	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@umask 022; test -x $(BIN)/python || python3 -m venv .venv # sandboxes read it, as somebody else
+	@umask 022; $(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	@umask 022; $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
+	@umask 022; $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q agent_image service dagger_module/src # what a sandbox shows read-only, too
 	@touch $@

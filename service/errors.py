@@ -93,8 +93,8 @@ class ModelError(EngineError):
 
 
 class PatchError(EngineError):
-    def __init__(self, message: str) -> None:
-        super().__init__("patch.failed", message)
+    def __init__(self, message: str, code: str = "patch.failed") -> None:
+        super().__init__(code, message)
 
 
 class EngineUnavailableError(EngineError):

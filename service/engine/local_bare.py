@@ -34,9 +34,10 @@ def write_whole(file: Path, text: str) -> None:
 
 
 def make_bare(git: Path) -> None:
-    """Make an empty bare repository, or what of it is not there."""
-    (git / "objects" / "pack").mkdir(parents=True, exist_ok=True)
-    (git / "refs").mkdir(exist_ok=True)
+    """Make an empty bare repository, or what of it is not there; sandboxes can read its objects."""
+    for name in ("objects", "objects/pack", "refs"):
+        (git / name).mkdir(parents=True, exist_ok=True)
+        (git / name).chmod(0o755)
     for left in git.glob("*.new"):
         left.unlink()
     if not (git / "HEAD").exists():

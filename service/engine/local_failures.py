@@ -8,17 +8,17 @@ from subprocess import CalledProcessError
 from service.errors import EngineError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_IS_FULL = "no space is left on the disk that LOCAL_HOME is on"
 
 
 @contextmanager
 def told_as_engine_errors() -> Generator[None]:
-    """Raise what the operating system, or a program of its own, has against it as an `EngineError`."""
+    """Raise what the operating system, a program of its own, or the time, has against it as an `EngineError`."""
     try:
         yield
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        why = error.strerror or str(error) or "it took too long"
-        raise EngineError("engine.disk_full" if error.errno in _FULL else "engine.failed", f"{why}{where}") from error
+        raise _failed(f"{error.strerror or error or 'it took too long'}{where}", error.errno in _FULL) from error
     except CalledProcessError as error:
         raise program_failed(error.stderr) from error
 
@@ -26,5 +26,8 @@ def told_as_engine_errors() -> Generator[None]:
 def program_failed(stderr: bytes) -> EngineError:
     """What a program says that was to work on files."""
     said = stderr.decode(errors="replace").strip().rpartition("\n")[2]
-    is_full = "No space left" in said or "quota exceeded" in said
-    return EngineError("engine.disk_full" if is_full else "engine.failed", said or "a program failed without a word")
+    return _failed(said or "a program failed without a word", "No space left" in said or "quota exceeded" in said)
+
+
+def _failed(why: str, is_full: bool) -> EngineError:  # noqa: FBT001
+    return EngineError("engine.disk_full", _IS_FULL) if is_full else EngineError("engine.failed", why)

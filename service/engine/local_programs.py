@@ -5,6 +5,7 @@ The harness runs on the Python that runs this, from the packages that are instal
 
 import hashlib
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ _OS_RELEASE = Path("/etc/os-release")
 _PACKAGES = [Path(path) for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
 """Where what is installed is, in the order in which it is looked for."""
 
+_READABLE = 0o022
+"""A umask that lets everybody read."""
 _NEVER = {Path(path) for path in ("/", "/dev", "/etc", "/home", "/proc", "/root", "/run", "/sys", "/tmp", "/var")}  # noqa: S108
 """Folders that hold what is somebody's own, or that sandboxes have in a shape of their own."""
 
@@ -59,12 +62,15 @@ class Programs:
         return [str(_PYTHON), "-I", "-S", "-c", self._boot, OPTION]
 
     def check(self) -> None:
-        """Raise `EngineUnavailableError` for a folder of the operator's that cannot be shown."""
+        """Raise `EngineUnavailableError` for a folder that cannot be shown."""
         for path in self._tools:
             if not path.is_dir():
                 raise EngineUnavailableError(f"LOCAL_TOOLS names {path}, which is no folder that is there")
             if path in _NEVER or self._home.is_relative_to(path):
                 raise EngineUnavailableError(f"LOCAL_TOOLS names {path}, which is more than tools")
+        if os.geteuid() == 0:  # then sandboxes are somebody else
+            for bind in self.binds:
+                _check_readable(bind.source)
 
     def version(self) -> list[str]:
         """What tells these programs, and the system's, from others that may do otherwise."""
@@ -98,6 +104,13 @@ class Programs:
         return place
 
 
+def _check_readable(folder: Path) -> None:
+    for path in (folder, *folder.glob("*.py")):
+        mode = path.stat().st_mode
+        if not mode & stat.S_IROTH or (path.is_dir() and not mode & stat.S_IXOTH):
+            raise EngineUnavailableError(f"sandboxes cannot read {path}: `chmod -R go+rX {folder}` lets them")
+
+
 def _changed(folder: Path) -> int:
     return folder.stat().st_mtime_ns if folder.exists() else 0
 
@@ -115,7 +128,7 @@ async def _install(requirements: Path, site: Path) -> None:
     """Install packages as they are pinned, without running anything of theirs."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     pip += ["--only-binary=:all:", "--require-hashes", f"--target={site}", f"--requirement={requirements}"]
-    done = await anyio.run_process(pip, check=False, stdin=subprocess.DEVNULL, env=dict(os.environ))
+    done = await anyio.run_process(pip, check=False, stdin=subprocess.DEVNULL, env=dict(os.environ), umask=_READABLE)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise EngineError("agent.unavailable", f"what it needs cannot be installed: {said}")

@@ -133,7 +133,7 @@ class LocalSandbox:
         except PatchError:
             raise
         except EngineError as error:
-            raise PatchError(str(error)) from error
+            raise PatchError(str(error), error.code) from error
 
     def _printed(self, index: int) -> Path:
         return self._folder / f"{index}.jsonl"

@@ -125,6 +125,29 @@ async def test_tools_that_cannot_be_shown_are_named_before_anything_starts(tmp_p
         assert f"LOCAL_TOOLS names {named}, which is" in health.detail
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="sandboxes are their user's own")
+async def test_a_folder_that_sandboxes_cannot_read_is_named_before_anything_starts(tmp_path: Path):
+    (tools := tmp_path / "tools").mkdir(mode=0o700)
+    health = await LocalEngine(LocalOptions(home=tmp_path / "home", tools=(tools,))).health()
+    assert not health.ok
+    assert f"sandboxes cannot read {tools}: `chmod -R go+rX {tools}`" in health.detail
+
+
+@pytest.fixture
+def shut_umask() -> Generator[None]:
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("shut_umask")
+async def test_a_umask_that_shuts_others_out_shuts_no_sandbox_out(tmp_path: Path, git: GitRepositories):
+    engine = LocalEngine(LocalOptions(home=tmp_path / "local"))
+    async with prepared(engine, spec(git.make("repo"), setup=["echo set up > ~/up"])) as sandbox:
+        assert (await vary(sandbox, 0, by_command("git log && cat ~/up > made"))).exit == 0
+        assert b"+set up" in await sandbox.patch(0)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Generator[Path]:
     """One with room for few files."""
@@ -146,8 +169,9 @@ async def test_a_disk_that_is_full_is_told_as_such(small_disk: Path, git: GitRep
         with pytest.raises(EngineError) as caught:
             await vary(sandbox, 1, by_command("true"))
         assert caught.value.code == "engine.disk_full"
-        with pytest.raises(PatchError, match="No space left"):
+        with pytest.raises(PatchError, match="no space is left") as not_made:
             await sandbox.patch(0)
+        assert not_made.value.code == "engine.disk_full"
     fill(small_disk)
     with pytest.raises(EngineError) as caught:
         async with prepared(engine, spec(git.make("another"))):
