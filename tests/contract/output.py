@@ -39,7 +39,7 @@ class OutputContract:
         async with prepared(engine, spec(git.make("repo"))) as sandbox, aclosing(sandbox.vary(0, counting)) as items:
             numbers = [decode_line(item.data).n async for item in items if isinstance(item, Line)]
         assert numbers == sorted(set(numbers))
-        assert len(numbers) > 2
+        assert len(numbers) > 100, "nearly all come live"
 
     async def test_events_are_numbered_densely_and_the_last_is_finished(self, engine: Engine, git: GitRepositories):
         result = await ran(engine, git, "echo one; echo two >&2; echo three")
@@ -69,7 +69,7 @@ class OutputContract:
         result = await ran(engine, git, commands[kind])
         withheld = [event for event in result.events if isinstance(event, Truncated)][-1].withheld_bytes
         assert len(result.printed()) + withheld == size
-        assert len(result.printed()) < MOST_KEPT
+        assert MOST_KEPT // 8 < len(result.printed()) < MOST_KEPT
         assert result.exit == 0
 
     async def test_the_final_output_has_every_line(self, engine: Engine, git: GitRepositories):

@@ -57,7 +57,7 @@ class PatchesContract:
         attributes = "echo '* diff=x' > .gitattributes; echo changed > README.md; rm -rf .git/objects"
         url = git.make("repo")
         async with prepared(engine, spec(url)) as sandbox:
-            await vary(sandbox, 0, by_command(f"{config}; {attributes}"))
+            assert (await vary(sandbox, 0, by_command(f"{config}; {attributes}"))).exit == 0
             assert await sandbox.patch(0) == git.patch_of(
                 url, "echo '* diff=x' > .gitattributes; echo changed > README.md"
             )

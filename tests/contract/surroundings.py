@@ -45,7 +45,7 @@ class SurroundingsContract:
             left = await vary(sandbox, 0, by_command("for each in /tmp ~; do echo > $each/mine && echo ok; done"))
             found = await vary(sandbox, 1, by_command("cat /tmp/mine ~/mine; :"))
         assert left.printed() == b"ok\n" * 2
-        assert found.printed() == b""
+        assert (found.exit, found.printed()) == (0, b"")
 
     async def test_the_scripted_agent_plays_the_repository_s_script(self, engine: Engine, git: GitRepositories):
         write = {"tool": "write", "arguments": {"path": "x", "content": "y\n"}}
