@@ -92,7 +92,8 @@ def copy_wheel(binaries: Binaries, home: Path) -> Binaries:
 
 def _do(*command: str | Path) -> None:
     try:
-        subprocess.run(command, check=True, capture_output=True)
+        # In a session of its own: a Ctrl-C is for us, who see to the end of what is begun.
+        subprocess.run(command, check=True, capture_output=True, start_new_session=True)
     except OSError as error:
         raise EmbeddedPostgresError(f"Postgres cannot be copied: {command[0]}: {error.strerror}") from error
     except subprocess.CalledProcessError as error:

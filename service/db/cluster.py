@@ -56,6 +56,12 @@ class Cluster:
         password = (self._data / "password").read_text()
         return f"postgresql+asyncpg://{USER}:{password}@/{DATABASE}?host={self._sockets}"
 
+    def process(self) -> int | None:
+        """The number of the server's process; None where none says that it runs."""
+        with suppress(ValueError, IndexError):
+            return int(self._status()[0])
+        return None
+
     def start(self) -> None:
         """Make sure that the server runs and takes connections, creating whatever it needs.
 
@@ -100,9 +106,9 @@ class Cluster:
 
     def _reap(self) -> None:
         # As the first process of a container we inherit the server; killed and not waited for, it would count as alive.
-        if os.getpid() == 1:
-            with suppress(ChildProcessError, ValueError, IndexError):
-                os.waitpid(int(self._status()[0]), os.WNOHANG)
+        if os.getpid() == 1 and (server := self.process()):
+            with suppress(ChildProcessError):
+                os.waitpid(server, os.WNOHANG)
 
     def _prepare(self) -> None:
         for path in (self._home, self._binaries.folder):
@@ -174,8 +180,11 @@ class Cluster:
         Neither sign is enough: the number in its file may be another process's by now, and the children of a server
         that was killed hold its socket for a moment.
         """
-        with suppress(OSError, ValueError, IndexError), socket.socket(socket.AF_UNIX) as client:
-            os.kill(int(self._status()[0]), 0)
+        server = self.process()
+        if server is None:
+            return False
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+            os.kill(server, 0)
             client.connect(str(self._sockets / _SOCKET))
             return True
         return False
@@ -203,9 +212,9 @@ def make_home(home: Path) -> None:
         home.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
 
-def open_private(path: Path) -> BinaryIO:
+def open_private(path: Path, *, create: bool = True) -> BinaryIO:
     """Open a file for appending that nobody else may read or lock."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | (os.O_CREAT if create else 0), 0o600), "ab")
 
 
 def _socket_folder(home: Path, account: Account) -> Path:

@@ -1,10 +1,11 @@
 """A Postgres of our own, for where no `DATABASE_URL` is given.
 
-Processes that use the same home share one server: whoever comes first starts it, whoever leaves last stops it. Each
-holds a lock for as long as it uses the server, and the kernel drops that lock however the process ends. So a server
-whose last user was killed keeps running, and the next one finds it warm.
+Processes that use the same home share one server: whoever comes first starts it, whoever leaves last stops it, and if
+it dies meanwhile, they start it again. Each holds a lock for as long as it uses the server, and the kernel drops that
+lock however the process ends. So a server whose last user was killed keeps running, and the next one finds it warm.
 """
 
+import asyncio
 import fcntl
 import os
 import shutil
@@ -16,13 +17,17 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 import anyio
+import structlog
 from anyio import to_thread
 
 from service.db.binaries import Binaries, EmbeddedPostgresError, copy_wheel, find_binaries
 from service.db.cluster import Cluster, make_home, open_private
 
+logger: structlog.stdlib.BoundLogger = structlog.get_logger()
+
 _TURN_S = 120
 _STOP_S = 30
+_AGAIN_S = 1.0
 _PLACE, _TEMPORARY = "/var/tmp", "aideator-run-"  # noqa: S108 -- whose names the system makes up
 _YOUNG_S = 60.0
 
@@ -54,13 +59,44 @@ async def embedded_postgres(home: Path | None = None, *, binaries: Binaries | No
                 fcntl.flock(users, fcntl.LOCK_SH)
                 # In a thread, which no cancellation leaves half-way; uvloop cannot start a process as another user.
                 await to_thread.run_sync(cluster.start)
-            yield cluster.url()
+            # A task group would wrap what is raised in the block.
+            keeping = asyncio.create_task(_keep(cluster, home))
+            try:
+                yield cluster.url()
+            finally:
+                keeping.cancel()
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait({keeping})
         finally:
             with anyio.move_on_after(_STOP_S, shield=True):
                 async with _turn(home):
                     if _try_lock(users):  # succeeds for the last user only
                         await to_thread.run_sync(cluster.stop)
                     fcntl.flock(users, fcntl.LOCK_UN)  # before the next one's turn
+
+
+async def _keep(cluster: Cluster, home: Path) -> None:
+    """Start the server again whenever it dies: statements wait for it, and what was committed is there."""
+    while True:
+        await _until_gone(cluster.process())
+        logger.warning("Postgres died and is started again", home=str(home))
+        try:
+            async with _turn(home):
+                await to_thread.run_sync(cluster.start)
+        except (EmbeddedPostgresError, OSError) as error:
+            logger.error("Postgres does not start", reason=str(error))  # noqa: TRY400
+        await anyio.sleep(_AGAIN_S)
+
+
+async def _until_gone(process: int | None) -> None:
+    try:
+        life = os.pidfd_open(process or 0)
+    except OSError:
+        return
+    try:
+        await anyio.wait_readable(life)
+    finally:
+        os.close(life)
 
 
 @asynccontextmanager
@@ -92,7 +128,8 @@ async def beginning_postgres() -> AsyncGenerator[Callable[[], Awaitable[str]]]:
 async def temporary_postgres() -> AsyncGenerator[str]:
     """Run one that nobody shares, with a home of its own, of which nothing is left."""
     await to_thread.run_sync(_sweep)
-    with TemporaryDirectory(prefix=_TEMPORARY, dir=_PLACE) as folder:
+    # Errors in removing it are those of another process that sweeps, and removes it, too.
+    with TemporaryDirectory(prefix=_TEMPORARY, dir=_PLACE, ignore_cleanup_errors=True) as folder:
         os.chmod(folder, 0o711)  # noqa: PTH101, S103 -- it does not run as root, and has to come through
         async with embedded_postgres(Path(folder, "postgres")) as url:
             yield url
@@ -106,7 +143,7 @@ def _sweep() -> None:
             # A young one may be about to take its lock; of another user's folder, nothing is believed.
             if about.st_uid != os.geteuid() or time.time() - about.st_mtime < _YOUNG_S:
                 continue
-            with open_private(home / "users.lock") as users:
+            with open_private(home / "users.lock", create=False) as users:
                 if _try_lock(users):
                     binaries = find_binaries()
                     Cluster(home, copy_wheel(binaries, home) if os.geteuid() == 0 else binaries).stop()
