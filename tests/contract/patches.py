@@ -63,5 +63,12 @@ class PatchesContract:
             )
 
     async def test_no_change_is_an_empty_patch(self, engine: Engine, git: GitRepositories):
-        unchanged = ["touch README.md", "mkdir -p empty/folders", "chmod 600 README.md", "mkfifo pipe", "rm -rf .git"]
+        unchanged = [
+            "touch README.md",
+            "mkdir -p empty/folders",
+            "chmod 600 README.md",
+            "mkfifo pipe",
+            "rm -rf .git",
+            "chmod 0 .",
+        ]
         assert await patches_of(engine, git.make("repo"), unchanged) == [b""] * len(unchanged)

@@ -8,8 +8,9 @@ git() {
     -c advice.addEmbeddedRepo=false "$@"
 }
 tree=/tree
-cd /tree
 # What the agent made unreadable belongs to the tree all the same. Nothing else is touched: that would copy it.
+find /tree -maxdepth 0 ! -perm -u=rwx -exec chmod u+rwx {} \;
+cd /tree
 find . -type d ! -perm -u=rwx -exec chmod u+rwx {} \;
 find . -type f ! -perm -u=r -exec chmod u+r {} +
 # A repository inside the tree would be recorded as a link to a commit that nobody has: its files are what counts.
