@@ -58,11 +58,12 @@ def _told(tally: Tally, exit_status: int, failed: CallFailed | None) -> Ending:
     if exit_status in _SIGNALS:
         detail = f"the container was killed by signal {exit_status - _SIGNALS.start}"
         return Ending(state=State.FAILED, code="agent.crashed", detail=detail, exit=exit_status)
-    if finished is None and exit_status == EXIT_STATUS[Outcome.TIMED_OUT]:
+    said = None if finished is None else finished.outcome
+    if exit_status == EXIT_STATUS[Outcome.TIMED_OUT] and said is not Outcome.TIMED_OUT:
         detail = "it was still there after its deadline, its harness stopped, and was killed from outside"
         return Ending(state=State.TIMED_OUT, code="agent.timed_out", detail=detail, exit=exit_status)
     if finished is None or EXIT_STATUS[finished.outcome] != exit_status:
-        detail = f"the harness ended with status {exit_status} and without a word"
+        detail = f"the harness ended with status {exit_status}, {f'having said {said}' if said else 'without a word'}"
         return Ending(state=State.FAILED, code="agent.crashed", detail=detail, exit=exit_status)
     state = _STATES[finished.outcome]
     code, detail = finished.code or f"agent.{finished.outcome}", finished.reason

@@ -46,7 +46,8 @@ def test_what_the_engine_knows_is_said_of_failures_that_have_no_other_reason():
 
 
 def test_a_word_that_the_exit_status_does_not_bear_out_is_not_believed():
-    assert variation_ending(said(Outcome.SUBMITTED), 1).code == "agent.crashed"
+    ending = variation_ending(said(Outcome.SUBMITTED), 1)
+    assert (ending.code, ending.detail) == ("agent.crashed", "the harness ended with status 1, having said submitted")
 
 
 def test_death_by_a_signal_names_the_signal():
@@ -55,8 +56,9 @@ def test_death_by_a_signal_names_the_signal():
     assert "signal 9" in ending.detail
 
 
-def test_one_that_was_killed_after_its_deadline_without_a_word_has_timed_out():
-    assert variation_ending(Tally(), EXIT_STATUS[Outcome.TIMED_OUT]).state is State.TIMED_OUT
+def test_one_that_was_killed_after_its_deadline_has_timed_out_whatever_it_said_before():
+    for tally in (Tally(), said(Outcome.SUBMITTED)):
+        assert variation_ending(tally, EXIT_STATUS[Outcome.TIMED_OUT]).state is State.TIMED_OUT
 
 
 def test_a_run_that_was_stopped_says_why():
