@@ -52,12 +52,12 @@ def clone_error(message: str, git_said: str) -> PrepareError:
     return PrepareError(code, _ELSEWHERE if code == "clone.redirect" else git_said.strip() or message)
 
 
-def git_error(status: int, stderr: bytes, unnamed: Sequence[str]) -> PrepareError:
+def git_error(status: int, stderr: bytes, hidden: Sequence[str]) -> PrepareError:
     """The same of a git that ran here; what a server has it print does not count."""
     if status in _KILLED:
         return PrepareError("clone.too_large", _KILLED[status])
     said = stderr.decode(errors="replace")
-    for url in unnamed:
+    for url in hidden:
         for form in (f"'{url}/'", f"'{url}'", url):
             said = said.replace(form, "it")
     own = " ".join(line for line in said.splitlines() if line and not line.startswith("remote: "))

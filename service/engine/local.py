@@ -58,11 +58,11 @@ class LocalEngine:
             memory_bytes=options.memory_bytes,
             processes=options.processes,
             cpus=options.cpus,
-            file_bytes=options.disk_bytes,
+            disk_bytes=options.disk_bytes,
         )
         self._host: Host | None = None
         self._why_not = ""
-        self._turn = anyio.Lock()
+        self._looking = anyio.Lock()
         self._looked_at = -math.inf
         self.capabilities = Capabilities(
             name="local",
@@ -75,17 +75,24 @@ class LocalEngine:
         )
 
     async def health(self) -> Health:
-        """Look at this machine again, unless that was done within ten seconds."""
+        """Look at this machine again, unless it was found good within ten seconds."""
         try:
             host = await self._look()
         except EngineUnavailableError as error:
             return Health(ok=False, detail=str(error))
         limits = f"cgroups ({host.cgroups.version})" if host.cgroups else "resource limits alone"
-        detail = f"bubblewrap {host.version} on this machine; trees by {host.means}; bounded by {limits}"
+        detail = f"bubblewrap {host.bwrap_version} on this machine; trees by {host.means}; bounded by {limits}"
         return Health(ok=True, detail=detail)
 
     @asynccontextmanager
     async def open(self, spec: SandboxSpec) -> AsyncGenerator[LocalSandbox]:
+        """Sweep what killed runs left, then open a sandbox; leaving it removes the run's folder.
+
+        Raises:
+            EngineUnavailableError: this machine was not found good.
+            EngineError: there is no folder for the run, for the disk is full, say.
+
+        """
         host = self._host or await self._look()
         failure: EngineError | None = None
         repository = self._repository(host, spec)
@@ -125,7 +132,7 @@ class LocalEngine:
     async def _look(self) -> Host:
         """Whoever asks while somebody looks gets what that one finds."""
         asked = anyio.current_time()
-        async with self._turn:
+        async with self._looking:
             if self._looked_at < asked and (self._host is None or asked - self._looked_at > _FRESH_S):
                 await self._look_again()
                 self._looked_at = anyio.current_time()

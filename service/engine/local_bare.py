@@ -34,7 +34,10 @@ def write_whole(file: Path, text: str) -> None:
 
 
 def make_bare(git: Path) -> None:
-    """Make an empty bare repository, or what of it is not there; sandboxes can read its objects."""
+    """Make an empty bare repository, or what of it is not there, and remove what a killed `write_whole` left.
+
+    Sandboxes can read its objects.
+    """
     for name in ("objects", "objects/pack", "refs"):
         (git / name).mkdir(parents=True, exist_ok=True)
         (git / name).chmod(0o755)
@@ -54,13 +57,7 @@ def borrow(host: Host, git: Path, new: Path, objects: str) -> None:
     for name in ("HEAD", "config", "packed-refs", "shallow"):
         if (git / name).exists():
             (new / name).write_bytes((git / name).read_bytes())
-    give_all(host, new)
-
-
-def give_all(host: Host, folder: Path) -> None:
-    """Make all that is in `folder` the sandbox's, as `folder` is."""
-    for path in folder.rglob("*"):
-        host.give(path)
+    host.give_all(new)
 
 
 def adopt(new: Path, git: Path, commit: str) -> None:
@@ -72,7 +69,7 @@ def adopt(new: Path, git: Path, commit: str) -> None:
     for name in sorted(found, key=lambda name: _IN_ORDER.index(Path(name).suffix)):
         if stat.S_ISREG((packs / name).lstat().st_mode):
             (packs / name).rename(git / "objects" / "pack" / name)
-    shallow = _lines(git / "shallow") | _lines(new / "shallow")
+    shallow = _commits_in(git / "shallow") | _commits_in(new / "shallow")
     if shallow:
         write_whole(git / "shallow", "".join(sorted(shallow)))
     kept = {*_kept(git), commit}
@@ -88,7 +85,7 @@ def _kept(git: Path) -> set[str]:
     return {line.partition(" ")[0] for line in lines if _REFS in line}
 
 
-def _lines(file: Path) -> set[str]:
+def _commits_in(file: Path) -> set[str]:
     """The commits in a file that has nothing else."""
     try:
         with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW), "rb") as opened:  # noqa: PTH123 -- by descriptor

@@ -70,7 +70,7 @@ class Cgroups:
     def find(cls, mounts: Path = _MOUNTS, own: Path = _OWN) -> "Cgroups | None":
         """Find out by making a group, and a process join it; None where that cannot be done."""
         found = list(_mounted(mounts))
-        for cgroups in chain(_second(found, own), _first(found)):
+        for cgroups in chain(_of_version_2(found, own), _of_version_1(found)):
             with suppress(OSError):
                 cgroups.try_out()
                 return cgroups
@@ -166,7 +166,7 @@ def _mounted(mounts: Path) -> Iterator[_Mount]:
             yield _Mount(Path(folder), root, "v1" if kind == "cgroup" else "v2", tuple(options.split(",")))
 
 
-def _first(mounts: list[_Mount]) -> Iterator[Cgroups]:
+def _of_version_1(mounts: list[_Mount]) -> Iterator[Cgroups]:
     parents: dict[str, Path] = {}
     for mount in mounts:
         for controller in set(mount.options) & set(_CONTROLLERS) if mount.version == "v1" else ():
@@ -175,7 +175,7 @@ def _first(mounts: list[_Mount]) -> Iterator[Cgroups]:
         yield Cgroups("v1", parents)
 
 
-def _second(mounts: list[_Mount], own: Path) -> Iterator[Cgroups]:
+def _of_version_2(mounts: list[_Mount], own: Path) -> Iterator[Cgroups]:
     """Where it might be, best first: at the top, where every process finds it again, or about where we are ourselves.
 
     In a delegated group that we are in it takes a step aside; that comes last.

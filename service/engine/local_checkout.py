@@ -5,9 +5,8 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from service.engine.local_bare import give_all
 from service.engine.local_confinement import WORKSPACE, Bind, Confinement, Limits
-from service.engine.local_git import git_environ, run_git, safe_git
+from service.engine.local_git import git_command, git_environ, run_git
 from service.engine.local_host import Host
 from service.engine.local_removal import empty
 from service.errors import PrepareError
@@ -49,11 +48,11 @@ async def _write_tree(host: Host, git: Path, folder: Path, limits: Limits, limit
         environ=git_environ(),
         limits=limits,
     )
-    command = ["sh", "-c", _WRITE_AND_WEIGH, "sh", *safe_git(["read-tree", "--reset", "-u", "HEAD"])]
+    command = ["sh", "-c", _WRITE_AND_WEIGH, "sh", *git_command(["read-tree", "--reset", "-u", "HEAD"])]
     weighed = await run_git(host, command, what, grows=folder, limit_s=limit_s)
-    if int(weighed.split()[0]) * _KIB > limits.file_bytes > 0:  # it was too fast for whoever watches
+    if int(weighed.split()[0]) * _KIB > limits.disk_bytes > 0:  # it was too fast for whoever watches
         raise PrepareError(
-            "clone.too_large", f"its files take more than {limits.file_bytes / _GIB:.3g} GiB of the disk"
+            "clone.too_large", f"its files take more than {limits.disk_bytes / _GIB:.3g} GiB of the disk"
         )
 
 
@@ -66,4 +65,4 @@ def _make_git(host: Host, git: Path, commit: str, new: Path) -> None:
     if (git / "shallow").exists():
         (new / "shallow").write_bytes((git / "shallow").read_bytes())
     host.give(new)
-    give_all(host, new)
+    host.give_all(new)

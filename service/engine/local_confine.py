@@ -27,10 +27,12 @@ from service.engine.local_pipe import Tail, chunks_of, new_pipe
 from service.engine.signals import send_signal
 from service.errors import EngineError
 
+KILLED = 128
+"""A process that signal N killed has the exit status `KILLED` + N; others have less."""
+
 _PYTHON = Path(sys.executable).resolve()
 _START_S = 30.0
 _GONE_S = 10.0
-_SIGNALLED = 128
 
 
 class Done(Struct, frozen=True):
@@ -57,9 +59,9 @@ class Confined:
         return chunks_of(self._output)
 
     async def wait(self) -> int:
-        """Its exit status, 128 + N if signal N killed it."""
+        """Its exit status, `KILLED` + N if signal N killed it."""
         status = await self._process.wait()
-        return status if status >= 0 else _SIGNALLED - status
+        return status if status >= 0 else KILLED - status
 
     def ask_to_end(self) -> None:
         """Have the command, and none of what it started, end as SIGTERM lets it; where there is none yet, kill all."""

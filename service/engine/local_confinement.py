@@ -9,7 +9,7 @@ from service.engine.local_cgroup import Group
 from service.engine.local_filter import system_call_filter
 from service.engine.local_host import Host
 from service.engine.local_launch import TREE
-from service.engine.local_system import ACCOUNTS, HOME, SYSTEM_ENVIRON, system
+from service.engine.local_system import ACCOUNTS, HOME, SYSTEM_ENVIRON, system_arguments
 
 WORKSPACE = "/workspace"
 
@@ -39,8 +39,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     memory_bytes: int = 0
     processes: int = 0
     cpus: float = 0
-    file_bytes: int = 0
-    """The size of any one file."""
+    disk_bytes: int = 0
+    """The largest that a file may be; and the most that a folder may take that is watched, where 0 is nothing."""
 
 
 class Confinement(Struct, frozen=True, kw_only=True):
@@ -71,11 +71,14 @@ class Plan(Struct, frozen=True, kw_only=True):
     stdin: bytes
     filter: bytes
     before: list[str]
+    """Bubblewrap's arguments that stand before those for `binds`, which lie over what these show."""
     after: list[str]
+    """Those that stand after them, and shut the sandbox."""
     binds: list[tuple[str, str, bool]]
     overlay: dict[str, list[str]] | None
     user: int | None
-    groups: list[str]
+    procs: list[str]
+    """Files of the control groups that it joins, by writing its process id to each."""
     limits: dict[str, int]
     room_for: int | None
     """How many processes may run besides those that do, where no group counts them."""
@@ -83,7 +86,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 def plan_of(host: Host, command: Sequence[str], what: Confinement, group: Group | None, info: int) -> Plan:
     """Return what the launcher is told, so that `command` runs in such a sandbox, in `group`."""
-    limits = {"FSIZE": what.limits.file_bytes}
+    limits = {"FSIZE": what.limits.disk_bytes}
     if group is None:
         limits["DATA"] = what.limits.memory_bytes
     overlay = what.tree if isinstance(what.tree, Overlay) else None
@@ -93,19 +96,19 @@ def plan_of(host: Host, command: Sequence[str], what: Confinement, group: Group 
         info=info,
         stdin=what.stdin,
         filter=_FILTER,
-        before=[*_namespaces(what), *system(), *_overlaid(what)],
+        before=[*_isolation(what), *system_arguments(), *_overlaid(what)],
         after=["--remount-ro", "/", "--chdir", what.workdir, *_environ(what)],
         binds=[(str(each.source), each.target, each.writable) for each in (*_accounts(), *_tree(what), *what.binds)],
         overlay=overlay and _layers(overlay),
         user=host.user,
-        groups=[str(path) for path in group.procs] if group else [],
+        procs=[str(path) for path in group.procs] if group else [],
         limits={name: most for name, most in limits.items() if most},
         room_for=what.limits.processes or None if group is None else None,
     )
 
 
-def _namespaces(what: Confinement) -> list[str]:
-    """Those of its own, and that they end with us."""
+def _isolation(what: Confinement) -> list[str]:
+    """Namespaces of its own, which end with us, no capability, and a user of no importance."""
     kinds = ["user", "ipc", "pid", "uts", "cgroup", *([] if what.network else ["net"])]
     alone = ["--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     who = ["--uid", "1000", "--gid", "1000", "--hostname", "sandbox"]
@@ -124,7 +127,7 @@ def _tree(what: Confinement) -> list[Bind]:
 
 
 def _overlaid(what: Confinement) -> list[str]:
-    """The same for one that the launcher mounts where it is."""
+    """The same for an overlay, which the launcher mounts at `TREE`."""
     if not isinstance(what.tree, Overlay):
         return []
     return ["--bind", f"{TREE}/workspace", what.workspace, "--bind", f"{TREE}/home", HOME]

@@ -43,7 +43,7 @@ async def watch_disk(folder: Path, limit_bytes: int, unnamed: Callable[[], int] 
             started = time.monotonic()
             if said := await watch.look():
                 return said
-            await _judge_all(folder)
+            await _end_the_largest(folder)
             with anyio.move_on_after(max(_PAUSE_S, _PAUSES * (time.monotonic() - started))):
                 await watch.told.wait()
             if watch.verdict:
@@ -101,8 +101,11 @@ class _Ends:
     at = -math.inf
 
 
-async def _judge_all(folder: Path) -> None:
-    """Where the disk of `folder` is nearly full, tell whoever takes the most of it; if that is no help, the next."""
+async def _end_the_largest(folder: Path) -> None:
+    """Where the disk of `folder` is nearly full, end who takes the most of it; if that is no help, later the next.
+
+    At the earliest after `_RECOVER_S`, for it may take a while until what was taken is given back.
+    """
     if not _full(folder) or time.monotonic() - _Ends.at < _RECOVER_S:
         return
     _Ends.at = time.monotonic()

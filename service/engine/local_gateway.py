@@ -99,6 +99,7 @@ class LocalGateway:
             raise EngineError("gateway.failed", f"its ledger cannot be read: {error}") from error
 
     async def retire(self, index: int) -> None:
+        """Have the token of a variation be good for nothing more; where it cannot be told, nothing happens."""
         with suppress(httpx2.HTTPError):
             await self._control.post(f"/control/retire/{index}")
 

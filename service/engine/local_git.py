@@ -57,7 +57,7 @@ class Remote(Struct, frozen=True, kw_only=True):
     """Host, port and addresses; git asks nobody else for them."""
 
 
-async def look_at(url: RepoUrl, resolve: Resolve, *, proxied: bool) -> Remote:
+async def resolve_remote(url: RepoUrl, resolve: Resolve, *, proxied: bool) -> Remote:
     """Resolve the host once, so that what is refused or not is what will be connected to.
 
     A proxy resolves for itself; a name that only it knows is for it to judge.
@@ -90,8 +90,8 @@ def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def safe_git(arguments: Sequence[str], *, pin: str = "", quiet_s: int = 20) -> list[str]:
-    """The command line; a server that sends less than 1 KB/s for `quiet_s` seconds is given up."""
+def git_command(arguments: Sequence[str], *, pin: str = "", quiet_s: int = 20) -> list[str]:
+    """The command line of a safe git; a server that sends less than 1 KB/s for `quiet_s` seconds is given up."""
     settings = {**_SAFE, "http.lowSpeedTime": str(quiet_s)}
     settings |= {f"fetch.fsck.{each}": "ignore" for each in _HARMLESS}
     if pin:
@@ -99,11 +99,11 @@ def safe_git(arguments: Sequence[str], *, pin: str = "", quiet_s: int = 20) -> l
     return ["git", *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")), *arguments]
 
 
-def fetch_of(remote: Remote, refspec: str, *, quiet_s: int = 20) -> list[str]:
+def fetch_command(remote: Remote, refspec: str, *, quiet_s: int = 20) -> list[str]:
     """The command that gets one commit without its history, in one connection; `git_environ` has the address."""
     options = ["--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]
     fetch = ["fetch", *options, "--no-auto-maintenance", "--", _REMOTE, refspec]
-    return safe_git(fetch, pin=remote.pin, quiet_s=quiet_s)
+    return git_command(fetch, pin=remote.pin, quiet_s=quiet_s)
 
 
 def git_environ(remote: Remote | None = None) -> dict[str, str]:
@@ -129,8 +129,8 @@ def git_environ(remote: Remote | None = None) -> dict[str, str]:
 
 def is_proxied(url: RepoUrl, environ: Mapping[str, str]) -> bool:
     """Whether the operator has set a proxy for it; exceptions to that are not looked at."""
-    names = {"https": ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"), "http": ("http_proxy", "all_proxy")}
-    return any(environ.get(name) for name in names.get(url.scheme, ()))
+    own = {"https": ("https_proxy", "HTTPS_PROXY"), "http": ("http_proxy",)}  # libcurl's: it takes no HTTP_PROXY
+    return url.scheme in own and any(environ.get(name) for name in (*own[url.scheme], "all_proxy", "ALL_PROXY"))
 
 
 def outward_git(environ: Mapping[str, str]) -> tuple[dict[str, str], tuple[Bind, ...]]:
@@ -145,14 +145,15 @@ async def run_git(
     *,
     grows: Path,
     limit_s: float = math.inf,
-    unnamed: Sequence[str] = (),
+    hidden: Sequence[str] = (),
 ) -> bytes:
     """Run a command of git's in a sandbox; returns what it printed. `grows` is the folder that it may fill.
 
-    `unnamed` are URLs that are left out of what it says, for any word may stand in one.
+    `hidden` are URLs that are left out of what it says, for any word may stand in one.
 
     Raises:
         PrepareError: `clone.*`.
+        EngineError: there is no sandbox for it.
         TimeoutError: it takes longer than `limit_s`.
 
     """
@@ -161,7 +162,7 @@ async def run_git(
 
     async def watch() -> None:
         nonlocal said
-        said = await watch_disk(grows, what.limits.file_bytes)
+        said = await watch_disk(grows, what.limits.disk_bytes)
         tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
@@ -175,7 +176,7 @@ async def run_git(
         case [Done(status=0, stdout=stdout)]:
             return stdout
         case [Done() as done]:
-            raise git_error(done.status, done.stderr, unnamed)
+            raise git_error(done.status, done.stderr, hidden)
         case [Exception() as error]:
             raise error
         case _:

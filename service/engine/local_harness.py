@@ -17,7 +17,7 @@ from agent_image.events import EXIT_STATUS, Outcome
 from agent_image.told import Told
 from service.engine import Ended, Line, Producer
 from service.engine.lines import LineSplitter
-from service.engine.local_confine import Confined, confined
+from service.engine.local_confine import KILLED, Confined, confined
 from service.engine.local_confinement import WORKSPACE, Bind, Confinement, Limits
 from service.engine.local_disk import look_at_disk, watch_disk
 from service.engine.local_host import Host
@@ -30,7 +30,6 @@ from service.errors import EngineError
 
 _GRACE_S = 5.0
 """How long after its deadline a harness may take to end, before it is ended from here."""
-_KILLED = 128
 _MARKS = ("RUN_ID", "VARIATION_ID")
 """Variables by which people who look at this machine's processes tell whose they are."""
 _OUT_OF_MEMORY = "its processes took more memory than LOCAL_MEMORY lets them"
@@ -88,7 +87,7 @@ class LocalHarness:
             EngineError: it cannot be started, or took more memory or disk than it may.
 
         """
-        guard = _Guard(step, self._limits.file_bytes)
+        guard = _Guard(step, self._limits.disk_bytes)
         with _keeping(step.printed) as keep:
             async with confined(self._host, self._programs.harness(), self._confinement(step)) as process:
                 self._tasks.start_soon(guard.watch, process)
@@ -176,7 +175,7 @@ class _Guard:
             raise EngineError("agent.disk", said)
         if self._is_late:
             return Ended(_TIMED_OUT)
-        if status >= _KILLED and ran_out_of_memory:
+        if status >= KILLED and ran_out_of_memory:
             raise EngineError("agent.memory", _OUT_OF_MEMORY)
         if ran_out_of_memory:  # it was a command that died, and the harness tells of it, but cannot know why
             return Ended(status, "agent.memory", _OUT_OF_MEMORY)

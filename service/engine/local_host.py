@@ -16,7 +16,7 @@ class Host(Struct, frozen=True, kw_only=True):
     """A machine that has been found good."""
 
     bwrap: str
-    version: str
+    bwrap_version: str
     user: int | None
     """Whom a sandbox's processes run as, where that is not who we are."""
     means: Means
@@ -27,6 +27,11 @@ class Host(Struct, frozen=True, kw_only=True):
         """Make `path` the sandbox's, whoever that is."""
         if self.user is not None:
             os.chown(path, self.user, self.user)
+
+    def give_all(self, folder: Path) -> None:
+        """Make all that is in `folder` the sandbox's; not `folder` itself."""
+        for path in folder.rglob("*"):
+            self.give(path)
 
     def make(self, path: Path) -> Path:
         """Make a folder that is the sandbox's; those above it are ours."""

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 STAGE = "/mnt"
-"""Where root gathers it, in a mount namespace of the sandbox's own."""
+"""Where root gathers what the sandbox will show, in a mount namespace of the sandbox's own."""
 TREE = f"{STAGE}/tree"
 """Where an overlay is."""
 
@@ -43,8 +43,8 @@ def main() -> None:
     """Become bubblewrap, as the plan on stdin says: its fields are those of `Plan` in `local_confinement.py`."""
     plan = json.load(sys.stdin.buffer)
     _close_all_but(plan["info"])
-    for group in plan["groups"]:
-        _write(group, str(os.getpid()))
+    for procs in plan["procs"]:
+        _write(procs, str(os.getpid()))
     binds = plan["binds"]
     if plan["user"] is not None:
         binds = _stage(binds, plan["overlay"])

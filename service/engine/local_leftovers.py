@@ -21,12 +21,13 @@ from service.engine.local_orphans import end_orphans
 from service.engine.local_removal import open_folder, remove
 
 _UNUSED_S = 30 * 86_400.0
-"""Until a repository is forgotten."""
+"""Until a repository, or an agent's programs, are removed."""
 _MOST_KEPT = 8
 """Checkouts of one repository, and workspaces, that are kept for the next run."""
 _MOST_PACKS = 50
 """Fetches whose objects are kept side by side, before all begins anew: git looks into each for what it seeks."""
 _LOOK_S = 3600.0
+"""Between two looks at how much a repository's cache takes; each walks through all of it."""
 _USED = ".used"
 _LOCK = ".lock"
 _GONE = "gone-"
@@ -34,7 +35,10 @@ _OURS = ("runs", "repositories")
 
 
 def lay_out(home: Path) -> None:
-    """Make the folders that are there: as root, sandboxes' user passes through the outermost, and nobody further."""
+    """Make the folders that every home has.
+
+    As root, sandboxes' user passes through the outermost, and nobody further.
+    """
     home.mkdir(mode=0o711, parents=True, exist_ok=True)
     for name in _OURS:
         (home / name).mkdir(mode=0o700, exist_ok=True)
@@ -45,7 +49,7 @@ def lay_out(home: Path) -> None:
 async def run_folder(home: Path, name: str) -> AsyncGenerator[Path]:
     """A folder for a run, for as long as the block lasts; a lock says that it is in use, for as long as we live."""
     lay_out(home)
-    folder, lock = _locked(home / "runs", name)
+    folder, lock = _new_lock(home / "runs", name)
     try:
         folder.mkdir(mode=0o711)
         yield folder
@@ -54,7 +58,8 @@ async def run_folder(home: Path, name: str) -> AsyncGenerator[Path]:
             await to_thread.run_sync(_drop, folder, lock)
 
 
-def _locked(runs: Path, name: str) -> tuple[Path, BinaryIO]:
+def _new_lock(runs: Path, name: str) -> tuple[Path, BinaryIO]:
+    """A folder's name that nobody else has, and its lock, which we hold."""
     while True:
         folder = runs / f"{name}-{uuid4().hex[:8]}"
         lock = open(f"{folder}{_LOCK}", "xb")  # noqa: PTH123, SIM115 -- it stays open
@@ -72,10 +77,10 @@ def sweep(home: Path, host: Host, disk_bytes: int) -> None:
     for repository in _entries(home / "repositories"):
         with suppress(OSError), (file := repository / "lock").open("ab") as lock:
             if try_lock(lock.fileno()) and is_still(file, lock.fileno()):
-                _forget(repository, home, disk_bytes)
+                _trim(repository, home, disk_bytes)
     for agent in _entries(home / "agents"):
         with suppress(OSError):
-            if _noted(agent).exists() and time.time() - _used_at(agent) > _UNUSED_S:
+            if _note_of(agent).exists() and time.time() - _used_at(agent) > _UNUSED_S:
                 _discard(agent, home)
     if host.cgroups is not None:
         with suppress(OSError):
@@ -84,7 +89,7 @@ def sweep(home: Path, host: Host, disk_bytes: int) -> None:
 
 def note_use(folder: Path) -> None:
     """Say that a checkout, a workspace or an agent's programs are used now."""
-    _noted(folder).touch()
+    _note_of(folder).touch()
 
 
 def _sweep_run(path: Path) -> None:
@@ -106,7 +111,7 @@ def _drop(folder: Path, lock: BinaryIO) -> None:
             Path(f"{folder}{_LOCK}").unlink(missing_ok=True)
 
 
-def _forget(repository: Path, home: Path, disk_bytes: int) -> None:
+def _trim(repository: Path, home: Path, disk_bytes: int) -> None:
     """Remove of a repository that nobody holds what has not been used for long, or has become too much."""
     used = (repository / "lock").lstat().st_mtime
     if time.time() - used > _UNUSED_S or _count_packs(repository) > _MOST_PACKS:
@@ -116,7 +121,7 @@ def _forget(repository: Path, home: Path, disk_bytes: int) -> None:
         kept = [each for each in _entries(repository / kind) if each.suffix != _USED]
         for each in sorted(kept, key=_used_at)[:-_MOST_KEPT]:
             _discard(each, home)
-            _noted(each).unlink(missing_ok=True)
+            _note_of(each).unlink(missing_ok=True)
     _bound_cache(repository / "cache", home, disk_bytes, used)
 
 
@@ -146,19 +151,20 @@ def _count_packs(repository: Path) -> int:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What is in a folder of ours."""
+    """What is in a folder of ours; nothing where there is none."""
     with suppress(OSError):
         return list(folder.iterdir())
     return []
 
 
-def _noted(folder: Path) -> Path:
+def _note_of(folder: Path) -> Path:
+    """The file whose date says when `folder` was used last."""
     return folder.with_name(folder.name + _USED)
 
 
 def _used_at(folder: Path) -> float:
     """When it was used last; 0 for what is gone."""
-    for each in (_noted(folder), folder):
+    for each in (_note_of(folder), folder):
         with suppress(OSError):
             return each.lstat().st_mtime
     return 0.0

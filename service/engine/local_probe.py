@@ -36,9 +36,9 @@ async def find_host(home: Path, *, overlay: bool = True) -> Host:
         async with run_folder(home, "probe") as folder:
             host = Host(
                 bwrap=bwrap,
-                version=version,
+                bwrap_version=version,
                 user=_SANDBOX_USER if os.geteuid() == 0 else None,
-                means=await _copying(folder),
+                means=await _means_of_copying(folder),
                 cgroups=await to_thread.run_sync(Cgroups.find),
             )
             await _try(host, Confinement())
@@ -60,7 +60,7 @@ async def _layered(host: Host, folder: Path) -> Host:
 
 
 async def _tool(program: str, package: str, least: tuple[int, ...]) -> tuple[str, str]:
-    """Where a program is, and its version, or a sentence that says how to have it."""
+    """Where a program is, and its version. `EngineUnavailableError` says how to have it where it is not, or too old."""
     path = shutil.which(program)
     if path is None:
         raise EngineUnavailableError(f"{package} is not installed: {_how_to_install(package)}")
@@ -84,8 +84,8 @@ def _how_to_install(package: str) -> str:
     return f"`{line} {package}`, as root" if line else f"have {package} from this machine's distribution"
 
 
-async def _copying(folder: Path) -> Means:
-    """Whether files below `folder` can share their blocks."""
+async def _means_of_copying(folder: Path) -> Means:
+    """How files below `folder` are copied: their blocks are shared where that can be."""
     source = folder / "source"
     await anyio.Path(source).write_bytes(b"x" * 4096)
     copied = await anyio.run_process(["cp", "--reflink=always", str(source), f"{source}.copy"], check=False)

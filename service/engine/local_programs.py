@@ -72,7 +72,7 @@ class Programs:
             for bind in self.binds:
                 _check_readable(bind.source)
 
-    def version(self) -> list[str]:
+    def fingerprint(self) -> list[str]:
         """What tells these programs, and the system's, from others that may do otherwise."""
         tools = [f"{path} {_changed(path)} {_changed(path / 'bin')}" for path in self._tools]
         return [*tools, sys.version, _OS_RELEASE.read_text() if _OS_RELEASE.exists() else ""]

@@ -5,7 +5,7 @@
         fetch.lock      held by whoever fetches
         fetched.json    what refs were when they were last fetched
         git/            bare: objects, which sandboxes may read, and a ref for each commit that was fetched
-        fetching-…/     a fetch that is at work, or was killed
+        fetching-…/     a fetch that is at work, or was killed; or what turned out to be broken, until it is removed
 
 git writes into a repository of its own for each fetch, which borrows the objects that are there. Only what came whole
 is moved into the cache, by us: no sandbox ever writes there, and a killed git leaves nothing in it.
@@ -31,7 +31,15 @@ from service.engine.local_bare import adopt, borrow, make_bare, write_whole
 from service.engine.local_checkout import OBJECTS, check_out
 from service.engine.local_confine import run_confined
 from service.engine.local_confinement import Bind, Confinement, Limits
-from service.engine.local_git import fetch_of, git_environ, is_proxied, look_at, outward_git, run_git, safe_git
+from service.engine.local_git import (
+    fetch_command,
+    git_command,
+    git_environ,
+    is_proxied,
+    outward_git,
+    resolve_remote,
+    run_git,
+)
 from service.engine.local_host import Host
 from service.engine.local_lock import locked
 from service.engine.local_removal import remove
@@ -41,7 +49,8 @@ from service.repo_url import RepoUrl
 
 __all__ = ["LIMITS", "OBJECTS", "Repository"]
 
-LIMITS = Limits(memory_bytes=4 << 30, processes=256, file_bytes=10 << 30)
+LIMITS = Limits(memory_bytes=4 << 30, processes=256, disk_bytes=10 << 30)
+"""Of git's sandboxes, where nobody names others."""
 
 _FETCHING = "/run/aideator/fetching"
 _CHECKED = "/run/aideator/checked"
@@ -55,6 +64,8 @@ _REMEMBERED = 100
 
 
 class Repository:
+    """The cache of one URL in `folder`; hold it for as long as what `fetch` brought has to stay."""
+
     def __init__(
         self,
         host: Host,
@@ -91,6 +102,7 @@ class Repository:
 
         Raises:
             PrepareError: `clone.*`.
+            EngineError: there is no sandbox for git.
 
         """
         asked = _now()
@@ -114,6 +126,7 @@ class Repository:
 
         Raises:
             PrepareError: `clone.*`; `folder` is empty then.
+            EngineError: there is no sandbox for git; `folder` is empty then, too.
 
         """
         try:
@@ -147,13 +160,14 @@ class Repository:
             return await self._fetch(ref)
 
     async def _is_sound(self) -> bool:
+        """Whether git finds all that the refs need; so, too, if it takes git too long to say."""
         what = Confinement(
             name="check",
             binds=(Bind(self.git, _CHECKED),),
             environ={**git_environ(), "GIT_DIR": _CHECKED},
             limits=self._limits,
         )
-        check = safe_git(["fsck", "--connectivity-only", "--no-dangling", "--no-progress"])
+        check = git_command(["fsck", "--connectivity-only", "--no-dangling", "--no-progress"])
         try:
             done = await run_confined(self._host, check, what, limit_s=_CHECK_S)
         except TimeoutError:
@@ -172,7 +186,7 @@ class Repository:
         new = self._host.make(self.folder / f"fetching-{uuid4().hex}")
         try:
             await to_thread.run_sync(borrow, self._host, self.git, new, OBJECTS)
-            commit = await self._run(ref or "HEAD", new)
+            commit = await self._run_fetch(ref or "HEAD", new)
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(adopt, new, self.git, commit)
         finally:
@@ -187,9 +201,9 @@ class Repository:
         for left in self.folder.glob("fetching-*"):
             remove(left)
 
-    async def _run(self, ref: str, new: Path) -> str:
+    async def _run_fetch(self, ref: str, new: Path) -> str:
         """Let git fetch into `new`; returns the commit, which a tag may only lead to."""
-        remote = await look_at(self._url, self._resolve, proxied=is_proxied(self._url, self._environ))
+        remote = await resolve_remote(self._url, self._resolve, proxied=is_proxied(self._url, self._environ))
         told, certificates = outward_git(self._environ)
         what = Confinement(
             name="fetch",
@@ -198,9 +212,9 @@ class Repository:
             network=True,
             limits=self._limits,
         )
-        fetch = fetch_of(remote, f"+{ref}:{_REF}", quiet_s=self._quiet_s)
+        fetch = fetch_command(remote, f"+{ref}:{_REF}", quiet_s=self._quiet_s)
         command = ["sh", "-c", _FETCH_AND_PEEL, "sh", *fetch]
-        commit = await run_git(self._host, command, what, grows=new, unnamed=(remote.address, str(self._url)))
+        commit = await run_git(self._host, command, what, grows=new, hidden=(remote.address, str(self._url)))
         return commit.decode().strip()
 
     def _remember(self, ref: str, commit: str, began: float) -> None:

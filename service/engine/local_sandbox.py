@@ -10,6 +10,7 @@ import anyio
 from aideator.task import arguments
 from service.engine import Capabilities, Ended, Line, Prepared, Producer, SandboxSpec, Serving, Task
 from service.engine.asked import asked_of
+from service.engine.local_confine import KILLED
 from service.engine.local_confinement import Limits
 from service.engine.local_failures import told_as_engine_errors
 from service.engine.local_gateway import LocalGateway
@@ -21,7 +22,6 @@ from service.engine.local_trees import Tree
 from service.engine.local_workspace import LocalWorkspace
 from service.errors import EngineError, PatchError
 
-_KILLED = 128
 _RETIRE_S = 2.0
 
 
@@ -50,7 +50,7 @@ class LocalSandbox:
         self._capabilities = capabilities
         self._gateway: LocalGateway | None = None
         self._trees: dict[int, Tree] = {}
-        """Those whose agents have ended."""
+        """Those whose agents have ended, and whose harness was not killed."""
 
     async def relay(self) -> AsyncGenerator[Line | Serving]:
         assert self._spec.models is not None, "a run that asks no models has no gateway"
@@ -97,7 +97,7 @@ class LocalSandbox:
             with told_as_engine_errors():
                 async with aclosing(self._harness.run(step)) as items:
                     async for item in items:
-                        if isinstance(item, Ended) and item.exit < _KILLED:
+                        if isinstance(item, Ended) and item.exit < KILLED:
                             self._trees[index] = tree
                         yield item
         finally:
@@ -109,7 +109,9 @@ class LocalSandbox:
         self._harness.end()
 
     def _set_up(self) -> AsyncGenerator[Line]:
-        return self._workspace.set_up(self._harness, self._programs.version(), network=self._capabilities.setup_network)
+        return self._workspace.set_up(
+            self._harness, self._programs.fingerprint(), network=self._capabilities.setup_network
+        )
 
     async def final_output(self, producer: Producer) -> list[bytes]:
         if producer == "gateway":

@@ -27,7 +27,7 @@ _ETC = (
 """Of /etc, what programs look for and everybody may read; what a machine lacks is left out."""
 
 
-def system() -> list[str]:
+def system_arguments() -> list[str]:
     """Bubblewrap's arguments for the system's folders, which are links into /usr or folders, and for empty ones."""
     arguments = ["--ro-bind", "/usr", "/usr"]
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):

@@ -25,10 +25,13 @@ class Tree(Struct, frozen=True):
 
 
 async def derive(host: Host, layers: Sequence[Path], folder: Path) -> Tree:
-    """Make a tree of its own in `folder`, which is made, from layers that nobody writes to.
+    """Make a tree of its own in `folder`, which is made, from layers that nobody writes to, topmost first.
+
+    Where files are copied, the topmost alone is: it must be whole.
 
     Raises:
-        EngineError: the disk is full.
+        EngineError: they cannot be copied; mostly because the disk is full.
+        OSError: nor can `folder` be made.
 
     """
     await anyio.Path(folder).mkdir(parents=True)

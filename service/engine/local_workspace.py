@@ -5,8 +5,10 @@
         trees/<commit>/         a checkout, and an empty home
         workspaces/<hash>/      what the setup commands made of it, and what they printed
         cache/                  theirs, from run to run
+        cache.looked            its date says when somebody looked how much that takes
+        …/<name>.used           its date says when the checkout, or the workspace, of that name was used
 
-Each of the last three is made elsewhere and renamed, so that it is whole or not there.
+Checkouts and workspaces are made elsewhere and renamed, so that each is whole or not there.
 """
 
 import hashlib
@@ -43,6 +45,7 @@ class LocalWorkspace:
     """
 
     commit: str
+    """What the ref is; there once `clone` is done."""
 
     def __init__(self, host: Host, repository: Repository, spec: SandboxSpec, folder: Path, turns: Turns) -> None:
         self._host = host
@@ -81,10 +84,10 @@ class LocalWorkspace:
         await self._repository.check_out(self.commit, self._host.make(new / "workspace"))
         _keep(new, self.base)
 
-    async def set_up(self, harness: LocalHarness, programs: Sequence[str], *, network: bool) -> AsyncGenerator[Line]:
+    async def set_up(self, harness: LocalHarness, fingerprint: Sequence[str], *, network: bool) -> AsyncGenerator[Line]:
         """Run the setup commands; yields what they print, and nothing where they have been run before.
 
-        `programs` is the version of those that there are besides the repository's.
+        `fingerprint` tells the programs that there are besides the repository's from others.
 
         Raises:
             PrepareError: `setup.*`.
@@ -92,7 +95,7 @@ class LocalWorkspace:
         """
         if not self._spec.setup:
             return
-        place = self._place(programs, network=network)
+        place = self._place(fingerprint, network=network)
         async with self._turn(place):
             if not place.exists():
                 tree = await derive(self._host, self._layers, self._folder / "set_up")
@@ -123,9 +126,9 @@ class LocalWorkspace:
         if said is None or said.outcome is not Outcome.SUBMITTED:
             raise PrepareError("setup.failed", "the harness ended without a word")
 
-    def _place(self, programs: Sequence[str], *, network: bool) -> Path:
+    def _place(self, fingerprint: Sequence[str], *, network: bool) -> Path:
         """Where the workspace is that these commands make of this commit, in this way."""
-        made_of = [self.commit, self._spec.setup, self._host.means, network, *programs]
+        made_of = [self.commit, self._spec.setup, self._host.means, network, *fingerprint]
         name = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:32]
         return self._repository.folder / "workspaces" / name
 

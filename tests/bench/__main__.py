@@ -93,12 +93,12 @@ async def _on_local(rounds: int, progress: Console) -> _Part:
     # Not in /tmp, which may be memory.
     with TemporaryDirectory(prefix="aideator-bench-", dir="/var/tmp") as folder:
         async with engines(Path(folder)) as found:
-            progress.print(f"bubblewrap {found.host.version}; making a large repository")
+            progress.print(f"bubblewrap {found.host.bwrap_version}; making a large repository")
             with repositories(Path(folder)) as served_by_git:
                 bench = LocalRounds(found, served_by_git, os.environ)
                 await bench.warm_up(progress.status)
                 await _in_rounds(rounds, progress, bench.measure)
-        return _Part(local_findings(bench.measured), {"bubblewrap": found.host.version})
+        return _Part(local_findings(bench.measured), {"bubblewrap": found.host.bwrap_version})
 
 
 async def _in_rounds(rounds: int, progress: Console, measure_once: Callable[[Announce], Awaitable[None]]) -> None:

@@ -34,13 +34,13 @@ class Cache:
         resolve: Resolve = resolve_host,
         environ: Mapping[str, str] | None = None,
         quiet_s: int = 20,
-        file_bytes: int = 1 << 30,
+        disk_bytes: int = 1 << 30,
         memory_bytes: int = 2 << 30,
     ) -> Repository:
         """Always another object, and the same folder."""
         if isinstance(url, str):
             url = parse_repo_url(url, parse_allow(url))
-        limits = structs.replace(LIMITS, file_bytes=file_bytes, memory_bytes=memory_bytes)
+        limits = structs.replace(LIMITS, disk_bytes=disk_bytes, memory_bytes=memory_bytes)
         folder = self.home / "repositories" / "one"
         return Repository(
             self.host, folder, url, limits=limits, resolve=resolve, environ=environ or {}, quiet_s=quiet_s

@@ -7,7 +7,7 @@ import pytest
 from service.engine.local import LocalEngine, LocalOptions
 from service.engine.local_confine import run_confined
 from service.engine.local_confinement import Confinement
-from service.engine.local_git import Remote, fetch_of, git_environ
+from service.engine.local_git import Remote, fetch_command, git_environ
 from service.git_ref import RefError, check_ref
 from service.repo_url import RepoUrlError, parse_allow, parse_repo_url
 from tests.contract.sandboxes import by_command, prepared, spec, vary
@@ -26,7 +26,7 @@ async def cache(tmp_path: Path) -> Cache:
 async def fetch(cache: Cache, address: str, ref: str = "HEAD") -> tuple[str, str]:
     """Give git what no rule has looked at, beside a repository in /tmp/x; what it says, and what is in /tmp then."""
     remote = Remote(address=address, scheme="https")
-    command = fetch_of(remote, f"+{ref}:refs/aideator/new")
+    command = fetch_command(remote, f"+{ref}:refs/aideator/new")
     script = 'git init --quiet --bare /tmp/x; cd /tmp/x; if "$@"; then echo fetched; fi; ls /tmp'
     what = Confinement(environ=git_environ(remote), network=True)
     done = await run_confined(cache.host, ["sh", "-c", script, "sh", *command], what, limit_s=LIMIT_S)
@@ -80,7 +80,7 @@ async def test_a_ref_that_looks_like_an_option_is_refused_by_our_rules_and_is_no
     command = ["sh", "-c", 'git init --quiet --bare /tmp/x; cd /tmp/x; "$@"; ls /tmp', "sh"]
     what = Confinement(environ=git_environ(remote), network=True)
     done = await run_confined(
-        cache.host, [*command, *fetch_of(remote, f"+{ref}:refs/aideator/new")], what, limit_s=LIMIT_S
+        cache.host, [*command, *fetch_command(remote, f"+{ref}:refs/aideator/new")], what, limit_s=LIMIT_S
     )
     assert done.stdout == b"x\n"
     assert done.stderr != b""

@@ -44,9 +44,9 @@ def import_many(folder: Path) -> None:
     subprocess.run(line, cwd=folder, input=stream, check=True, capture_output=True)
 
 
-async def failed(cache: Cache, url: str, *, file_bytes: int = 1 << 30, memory_bytes: int = 2 << 30) -> str:
+async def failed(cache: Cache, url: str, *, disk_bytes: int = 1 << 30, memory_bytes: int = 2 << 30) -> str:
     """The code; nothing is left of it."""
-    repository = cache.repository(url, file_bytes=file_bytes, memory_bytes=memory_bytes)
+    repository = cache.repository(url, disk_bytes=disk_bytes, memory_bytes=memory_bytes)
     folder = cache.host.make(cache.home / "tree")
     with pytest.raises(PrepareError) as caught:
         await repository.check_out(await repository.fetch("", limit_s=LIMIT_S), folder, limit_s=LIMIT_S)
@@ -61,19 +61,19 @@ async def failed(cache: Cache, url: str, *, file_bytes: int = 1 << 30, memory_by
 
 async def test_a_pack_larger_than_it_may_be_is_given_up(cache: Cache, git: GitRepositories):
     url = git.make("repo", {"random": os.urandom(4 * _MB)})
-    assert await failed(cache, url, file_bytes=_MB) == "clone.too_large"
+    assert await failed(cache, url, disk_bytes=_MB) == "clone.too_large"
     assert not any(path.suffix == ".pack" for path in cache.home.rglob("*"))
 
 
 async def test_a_file_that_unfolds_beyond_what_it_may_be_is_given_up(cache: Cache, git: GitRepositories):
     url = git.make("repo", {"large": b"x" * (64 * _MB)})
-    assert await failed(cache, url, file_bytes=8 * _MB) == "clone.too_large"
+    assert await failed(cache, url, disk_bytes=8 * _MB) == "clone.too_large"
 
 
 async def test_many_files_that_unfold_beyond_what_they_may_take_are_given_up(cache: Cache, git: GitRepositories):
     content = b"x" * (4 * _MB)
     url = git.make("repo", {str(number): content for number in range(10)})
-    assert await failed(cache, url, file_bytes=8 * _MB) == "clone.too_large"
+    assert await failed(cache, url, disk_bytes=8 * _MB) == "clone.too_large"
 
 
 async def test_a_small_tree_of_a_thousand_million_files_is_given_up(cache: Cache, objects: Objects):

@@ -19,7 +19,7 @@ from service.engine.local_probe import find_host
 from service.engine.local_programs import Programs
 from service.engine.local_trees import derive
 from service.errors import EngineError, PatchError
-from tests.contract.sandboxes import by_command, fail, prepare, prepared, spec, vary
+from tests.contract.sandboxes import by_command, fail, prepare, prepared, spec, vary, vary_all
 from tests.disks import or_skip, plain_disk
 from tests.git_repositories import GitRepositories
 from tests.service.beside import MIB, python
@@ -179,6 +179,18 @@ async def test_a_disk_that_is_full_is_told_as_such(small_disk: Path, git: GitRep
     assert caught.value.code == "engine.disk_full"
 
 
+async def test_a_patch_can_be_asked_for_again_whether_it_was_made_or_not(engine: LocalEngine, git: GitRepositories):
+    made = by_command("echo made > made")
+    unmade = by_command("echo made > made; echo 'made working-tree-encoding=UTF-16' > .gitattributes")
+    async with prepared(engine, spec(git.make("repo"))) as sandbox:
+        ended = await vary_all(sandbox, {0: made, 1: unmade})
+        assert [ended[index].exit for index in (0, 1)] == [0, 0]
+        for _ in range(2):
+            assert b"+made" in await sandbox.patch(0)
+            with pytest.raises(PatchError, match="UTF-16"):
+                await sandbox.patch(1)
+
+
 async def test_who_has_the_network_has_the_operators_way_out(tmp_path: Path):
     certificates = tmp_path / "certificates"
     certificates.write_text("whom to trust")
@@ -208,7 +220,7 @@ async def said(folder: Path, environ: dict[str, str], command: str, *, network: 
     lines: list[Line | Ended] = []
     async with anyio.create_task_group() as tasks:
         harness = LocalHarness(
-            host, Programs(folder / "agents", ()), Limits(file_bytes=64 * MIB), tasks, environ=environ
+            host, Programs(folder / "agents", ()), Limits(disk_bytes=64 * MIB), tasks, environ=environ
         )
         async with aclosing(harness.run(step)) as items:
             lines += [item async for item in items]
