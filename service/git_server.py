@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 
+from service.errors import EngineUnavailableError
+from service.install import how_to_install
+
 _REFUSED = ("receive-pack", "upload-archive")
 NO_FETCHING = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0"}
 """For git in a folder of somebody else's: fetching what is missing there would run what its settings name."""
@@ -19,7 +22,12 @@ def git_server(folder: Path, *, port: int = 0, trace: Path | None = None) -> Gen
 
     On `port`, if that is to be had, else on a free one. With `trace`, what server and clients say to each other is
     appended there, packet by packet (`GIT_TRACE_PACKET`).
+
+    Raises:
+        EngineUnavailableError: this machine's git has no server.
+
     """
+    _check_daemon()
     # What a repository's own settings may not turn on: pushes run its hooks, archives its filters.
     refused = (f"--{how}={service}" for service in _REFUSED for how in ("disable", "forbid-override"))
     daemon = ["git", "daemon", "--inetd", "--export-all", *refused, f"--base-path={folder}"]
@@ -41,6 +49,15 @@ def git_server(folder: Path, *, port: int = 0, trace: Path | None = None) -> Gen
         finally:
             server.shutdown()
             serving.join()
+
+
+def _check_daemon() -> None:
+    try:
+        told = subprocess.run(["git", "--exec-path"], capture_output=True, check=True, text=True)
+    except FileNotFoundError as error:
+        raise EngineUnavailableError(f"git is not installed: {how_to_install('git')}") from error
+    if not Path(told.stdout.strip(), "git-daemon").exists():
+        raise EngineUnavailableError(f"git's own server is not installed: {how_to_install('git-daemon')}")
 
 
 def _listen(port: int, connection: type[BaseRequestHandler]) -> "_Server":

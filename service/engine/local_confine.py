@@ -118,16 +118,12 @@ class Confined:
 
     async def end(self) -> None:
         """Kill it, and wait until the kernel has ended what was with it."""
-        if self._life is not None:
-            try:
-                with suppress(ProcessLookupError):
-                    pidfd_send_signal(self._life, Signals.SIGKILL)
-                with anyio.fail_after(_GONE_S):
-                    await anyio.wait_readable(self._life)
-            finally:
-                os.close(self._life)
-        self.kill()
-        await self._process.aclose()
+        try:
+            if self._life is not None:
+                await _kill_first(self._life)
+        finally:
+            self.kill()
+            await self._process.aclose()
 
 
 @asynccontextmanager
@@ -155,6 +151,17 @@ async def confined(host: Host, command: Sequence[str], what: Confinement) -> Asy
         finally:
             with anyio.CancelScope(shield=True):
                 await process.end()
+
+
+async def _kill_first(life: int) -> None:
+    """Kill a sandbox's first process, whose descriptor this is, and wait until it and all others are gone."""
+    try:
+        with suppress(ProcessLookupError):
+            pidfd_send_signal(life, Signals.SIGKILL)
+        with anyio.fail_after(_GONE_S):
+            await anyio.wait_readable(life)
+    finally:
+        os.close(life)
 
 
 async def run_confined(host: Host, command: Sequence[str], what: Confinement, *, limit_s: float) -> Done:

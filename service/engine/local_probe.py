@@ -15,6 +15,7 @@ from service.engine.local_confinement import Confinement, Overlay
 from service.engine.local_host import Host, Means
 from service.engine.local_leftovers import run_folder
 from service.errors import EngineError, EngineUnavailableError
+from service.install import how_to_install
 
 _SANDBOX_USER = 65_530
 """As root, whom sandboxes run as: a number that distributions leave alone, and that owns nothing."""
@@ -63,25 +64,13 @@ async def _tool(program: str, package: str, least: tuple[int, ...]) -> tuple[str
     """Where a program is, and its version. `EngineUnavailableError` says how to have it where it is not, or too old."""
     path = shutil.which(program)
     if path is None:
-        raise EngineUnavailableError(f"{package} is not installed: {_how_to_install(package)}")
+        raise EngineUnavailableError(f"{package} is not installed: {how_to_install(package)}")
     said = (await anyio.run_process([path, "--version"], check=False)).stdout.decode(errors="replace")
     version = re.search(r"\d+(\.\d+)+", said)
     if version is None or tuple(int(part) for part in version[0].split(".")[:2]) < least:
         wanted = ".".join(str(part) for part in least)
         raise EngineUnavailableError(f"{path} is {said.strip() or 'of no version'}; {wanted} or newer is needed")
     return path, version[0]
-
-
-def _how_to_install(package: str) -> str:
-    managers = {
-        "apt-get": "apt-get install -y",
-        "dnf": "dnf install -y",
-        "zypper": "zypper install -y",
-        "apk": "apk add",
-        "pacman": "pacman -S",
-    }
-    line = next((line for program, line in managers.items() if shutil.which(program)), "")
-    return f"`{line} {package}`, as root" if line else f"have {package} from this machine's distribution"
 
 
 async def _means_of_copying(folder: Path) -> Means:

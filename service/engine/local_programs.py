@@ -66,8 +66,10 @@ class Programs:
         for path in self._tools:
             if not path.is_dir():
                 raise EngineUnavailableError(f"LOCAL_TOOLS names {path}, which is no folder that is there")
+        named = [(f"LOCAL_TOOLS names {path}", path) for path in self._tools]
+        for what, path in (*named, *((f"our Python is in {path}", path) for path in _outside_the_system())):
             if path in _NEVER or self._home.is_relative_to(path):
-                raise EngineUnavailableError(f"LOCAL_TOOLS names {path}, which is more than tools")
+                raise EngineUnavailableError(f"{what}, which is more than sandboxes should see")
         if os.geteuid() == 0:  # then sandboxes are somebody else
             for bind in self.binds:
                 _check_readable(bind.source)
@@ -77,17 +79,23 @@ class Programs:
         tools = [f"{path} {_changed(path)} {_changed(path / 'bin')}" for path in self._tools]
         return [*tools, sys.version, _OS_RELEASE.read_text() if _OS_RELEASE.exists() else ""]
 
-    async def agent(self, task: aideator.task.Task, scratch: Path) -> tuple[Bind, ...]:
+    async def agent(self, task: aideator.task.Task, scratch: Path, *, limit_s: float) -> tuple[Bind, ...]:
         """What the agent of `task` needs besides, installed by way of `scratch` where it is not there yet.
 
         Raises:
-            EngineError: it cannot be installed.
+            EngineError: it cannot be installed, or not within `limit_s`.
 
         """
         if task.agent == "builtin" or AGENT_MOUNT not in needs_of(task):
             return ()  # what our own agent needs is what the service needs
-        async with self._turn:
-            return (Bind(await self._installed(_AGENT_IMAGE / needs_of(task)[AGENT_MOUNT], scratch), AGENT_MOUNT),)
+        try:
+            with anyio.fail_after(limit_s):
+                async with self._turn:
+                    place = await self._installed(_AGENT_IMAGE / needs_of(task)[AGENT_MOUNT], scratch)
+        except TimeoutError as error:
+            message = f"what it needs was not installed within {limit_s:g} s"
+            raise EngineError("agent.unavailable", message) from error
+        return (Bind(place, AGENT_MOUNT),)
 
     async def _installed(self, requirements: Path, scratch: Path) -> Path:
         content = await anyio.Path(requirements).read_bytes()

@@ -79,7 +79,7 @@ class LocalSandbox:
     async def vary(self, index: int, task: Task) -> AsyncGenerator[Line | Ended]:
         asked = asked_of(self._spec.run_id, index, task)
         with told_as_engine_errors():
-            agent = await self._programs.agent(asked, self._folder)
+            agent = await self._programs.agent(asked, self._folder, limit_s=self._spec.setup_timeout_s)
             tree = await self._workspace.derive(str(index))
         access = {} if self._gateway is None else self._gateway.access(index)
         step = Step(
@@ -117,7 +117,8 @@ class LocalSandbox:
         if producer == "gateway":
             return [] if self._gateway is None else await self._gateway.ledger()
         printed = anyio.Path(self._workspace.printed if producer == "setup" else self._printed(producer))
-        return (await printed.read_bytes()).splitlines() if await printed.exists() else []
+        with told_as_engine_errors():
+            return (await printed.read_bytes()).splitlines() if await printed.exists() else []
 
     async def patch(self, index: int) -> bytes:
         if index not in self._trees:

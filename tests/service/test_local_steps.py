@@ -9,6 +9,7 @@ from shutil import which
 
 import anyio
 import pytest
+from msgspec import structs
 
 from agent_image.events import Output, decode_line
 from service.engine import Ended, Line
@@ -123,6 +124,14 @@ async def test_tools_that_cannot_be_shown_are_named_before_anything_starts(tmp_p
         health = await LocalEngine(LocalOptions(home=tmp_path / "home", tools=(named,))).health()
         assert not health.ok
         assert f"LOCAL_TOOLS names {named}, which is" in health.detail
+
+
+async def test_an_agent_that_takes_too_long_to_install_is_unavailable(engine: LocalEngine, git: GitRepositories):
+    task = structs.replace(by_command(""), agent="claude-code", model="claude-x")
+    async with prepared(engine, spec(git.make("repo"), setup_timeout_s=0.05)) as sandbox:
+        with pytest.raises(EngineError, match="was not installed within 0") as caught:
+            await vary(sandbox, 0, task)
+    assert caught.value.code == "agent.unavailable"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="sandboxes are their user's own")

@@ -56,6 +56,7 @@ LAYERS = (
     "command",
     "logs",
     "git_server",
+    "install",
     "errors",
     "settings",
 )
