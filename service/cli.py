@@ -1,8 +1,19 @@
 """The command `aideator`."""
 
+import os
+import signal
 from importlib import import_module
 
-import click
+
+def _leave(*_: object) -> None:
+    os._exit(130)
+
+
+# Until a command heeds Ctrl-C there is nothing to end but what loads, and that is no place for a traceback.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _leave)
+
+import click  # noqa: E402 -- this takes its time, too
 
 _COMMANDS = {"demo": "service.demo.command", "run": "service.terminal.command", "serve": "service.serve"}
 """Modules that have a `command`."""

@@ -44,14 +44,14 @@ async def _serve(overrides: dict[str, str]) -> None:
         logger.warning("variable ignored", name=name, reason=reason)
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         chosen = await choose_engine(settings, os.environ)
-        engine = chosen.engine
+        engine, name = chosen.engine, chosen.engine.capabilities.name
+        logger.info("engine", name=name, reason=chosen.reason)
         async with (
             connected(settings.database_url) as database,
             serving(create_app(settings, database, engine, providers, reason=chosen.reason), settings.port) as url,
         ):
             logger.info("serving", url=url, docs=f"{url}/docs", authentication="none: this machine only")
             health = await engine.health()
-            name = engine.capabilities.name
-            logger.info("engine", name=name, reason=chosen.reason, ok=health.ok, detail=health.detail)
+            logger.info("engine answers" if health.ok else "engine does not answer", detail=health.detail)
             await anext(signals)
             logger.info("stopping")

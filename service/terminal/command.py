@@ -1,6 +1,7 @@
 """`aideator run`."""
 
 import logging
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -22,6 +23,7 @@ from service.terminal.interrupt import Interrupt, interruptible
 from service.terminal.keep import KeepError
 from service.terminal.wanted import Wanted
 
+_MOST_SECONDS, _MOST_USD = 86_400, 1_000_000
 _EXPECTED = (InvalidError, SettingsError, EngineUnavailableError, EmbeddedPostgresError, KeepError)
 _STATUSES: dict[type[BaseException], int] = {
     InvalidError: 2,
@@ -36,6 +38,20 @@ _CODES: dict[type[BaseException], str] = {
 }
 
 
+def _told(_: click.Context, __: click.Parameter, value: str | tuple[str, ...] | None) -> object:
+    """Refuse a blank: a variable that CI has not set is no prompt."""
+    texts = [value] if isinstance(value, str) else value or ()
+    if not all(text.strip() for text in texts):
+        raise click.BadParameter("there is nothing in it")
+    return value
+
+
+def _number(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
+    if value is not None and math.isnan(value):
+        raise click.BadParameter(f"{value} is no number")
+    return value
+
+
 class _Command(click.Command):
     """Reports what it refuses, too."""
 
@@ -45,7 +61,7 @@ class _Command(click.Command):
             return super().parse_args(ctx, args)
         except click.UsageError as error:
             if path := _report_path(given):
-                report_failure(path, [InvalidError("request.invalid", "command line", error.format_message())])
+                report_failure(path, InvalidError("request.invalid", "command line", error.format_message()))
             raise
 
 
@@ -62,19 +78,36 @@ def _report_path(args: Sequence[str]) -> Path | None:
 @click.option(
     "--repo", required=True, metavar="URL|PATH", help="https://, http:// or git://, or a folder: its commits."
 )
-@click.option("--prompt", required=True, metavar="TEXT", help="What the agents are asked to do.")
+@click.option("--prompt", callback=_told, required=True, metavar="TEXT", help="What the agents are asked to do.")
 @click.option(
     "-n", "--variations", type=click.IntRange(min=1), metavar="N", help="How many agents work side by side; 3."
 )
 @click.option("--ref", metavar="REF", help="Branch, tag or commit; by default HEAD.")
 @click.option("--agent", type=click.Choice(get_args(Agent)), help="Who works; `builtin` by default.")
-@click.option("--model", metavar="PROVIDER/NAME", help="What the agents ask; each kind has a default.")
+@click.option("--model", callback=_told, metavar="PROVIDER/NAME", help="What the agents ask; each kind has a default.")
 @click.option("--command", "command_line", metavar="LINE", help="The command line of the agent `command`.")
 @click.option(
-    "--setup", multiple=True, metavar="LINE", help="A shell command that is run once, first; may be repeated."
+    "--setup",
+    callback=_told,
+    multiple=True,
+    metavar="LINE",
+    help="A shell command that is run once, first; may be repeated.",
 )
-@click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="Until an agent is stopped; AGENT_TIMEOUT.")
-@click.option("--budget-usd", type=float, metavar="USD", help="What all model calls may cost; BUDGET_USD.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0, _MOST_SECONDS, min_open=True),
+    callback=_number,
+    metavar="SECONDS",
+    help="Until an agent is stopped; AGENT_TIMEOUT.",
+)
+@click.option(
+    "--budget-usd",
+    type=click.FloatRange(0, _MOST_USD, min_open=True),
+    callback=_number,
+    metavar="USD",
+    help="What all model calls may cost; BUDGET_USD.",
+)
 @click.option("--image", metavar="REFERENCE", help="The container image, on a Dagger engine.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Write the log to stdout, a JSON object a line, and nothing else."
@@ -126,25 +159,24 @@ def command(
 
 async def _run(wanted: Wanted, interrupt: Interrupt) -> int:
     try:
-        async with beginning_postgres() as postgres:
+        order = await to_thread.run_sync(import_module, "service.terminal.order")
+        async with order.ordered(wanted) as ordered, beginning_postgres() as postgres:
             # Meanwhile: what a run is made of loads as long as Postgres starts, and this needs the other core.
             run = await to_thread.run_sync(import_module, "service.terminal.run")
-            return await run.run_in_terminal(wanted, interrupt, postgres)
+            return await run.run_in_terminal(ordered, interrupt, postgres)
     except BaseException as error:
         if wanted.junit:
-            report_failure(wanted.junit, leaves(error))
+            report_failure(wanted.junit, leaves(error)[0])
         raise
 
 
-def report_failure(path: Path, errors: Sequence[BaseException]) -> None:
-    """Write a report of what kept a run from its own, as far as that can be; those errors are told elsewhere."""
-    known = list(_STATUSES)  # what was asked for wrongly leads, then the engine
-    leading = min(errors, key=lambda each: known.index(type(each)) if type(each) in known else -1)
-    if isinstance(leading, KeepError):  # the run's own was written, or cannot be
+def report_failure(path: Path, error: BaseException) -> None:
+    """Write a report of what kept a run from its own, as far as that can be; the error is told elsewhere."""
+    if isinstance(error, KeepError):  # the run's own was written, or cannot be
         return
     junit = import_module("service.terminal.junit")
-    code, detail = _CODES.get(type(leading), getattr(leading, "code", "internal")), str(leading)
-    if not isinstance(leading, Exception):
+    code, detail = _CODES.get(type(error), getattr(error, "code", "internal")), str(error)
+    if not isinstance(error, Exception):
         code, detail = "interrupted", "it was interrupted before the run began"
     with suppress(InvalidError, KeepError):
         junit.check_path(path)

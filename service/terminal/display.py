@@ -13,6 +13,7 @@ from rich.console import Console
 
 from service.frames import Frame, FrameName
 from service.run import RunView
+from service.terminal.interrupt import tell
 from service.terminal.screen import Screen
 
 
@@ -33,6 +34,10 @@ class Display(ABC):
     async def wait(self) -> None:
         """Show that nothing is wrong, though nothing has come for a while."""
         return
+
+    def tell(self, text: str) -> None:
+        """Say what does not wait for its turn among the frames."""
+        tell(text)
 
     @abstractmethod
     async def end(self, run: RunView, last: str) -> None:
@@ -64,7 +69,11 @@ class Lines(Display):
             await self._write(self._screen.wait)
 
     async def end(self, run: RunView, last: str) -> None:
-        await self._write(lambda: (self._screen.table(run), self._screen.say(last)))
+        await self.table(run)
+        await self.say(last)
+
+    async def table(self, run: RunView) -> None:
+        await self._write(lambda: self._screen.table(run))
 
     async def say(self, text: str) -> None:
         await self._write(lambda: self._screen.say(text))

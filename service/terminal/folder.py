@@ -27,7 +27,7 @@ def git_folder(named: str) -> Path:
         said = found.stderr.decode(errors="replace").strip().removeprefix("fatal: ").partition("\n")[0]
         if "dubious ownership" in said:
             said += f"; if you trust it: git config --global --add safe.directory {Path(named).absolute()}"
-        raise InvalidError("repo_url.path", "repo_url", f"{named}: {said}")
+        raise InvalidError("repo_url.path", "--repo", f"{named}: {said}")
     return Path(os.fsdecode(found.stdout.removesuffix(b"\n")))
 
 
@@ -56,4 +56,4 @@ def _git(folder: str, *arguments: str, settings: Mapping[str, str] = _QUIET) -> 
             command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_LIMIT_S
         )
     except subprocess.TimeoutExpired as error:
-        raise InvalidError("repo_url.path", "repo_url", f"{folder}: git does not come to an end there") from error
+        raise InvalidError("repo_url.path", "--repo", f"{folder}: git does not come to an end there") from error

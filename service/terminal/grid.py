@@ -2,10 +2,10 @@
 
 import math
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import anyio
 from anyio import to_thread
@@ -26,7 +26,7 @@ _REFRESH_S = 0.1
 _LEAST_WIDTH, _LEAST_HEIGHT = 36, 6
 """Of a panel: five lines of text would be four too many to lose."""
 _HEAD = 2
-_MOST_LINES = 100
+_MOST_LINES, _LAST_FRAMES = 100, 10
 
 
 class _Variation(Struct):
@@ -81,6 +81,8 @@ class Grid(Display):
         self._variations = [_Variation(f"{index} {name}") for index, name in enumerate(variations)]
         self._prompt = plain(" ".join(prompt.split()))
         self._head = "preparing"
+        self._last = defaultdict[int | None, deque[Frame]](lambda: deque(maxlen=_LAST_FRAMES))
+        """Of each variation, and of the run itself: the other screen takes with it what it showed."""
         self._lines = Lines(console)
         self._live = Live(
             console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
@@ -113,6 +115,7 @@ class Grid(Display):
             raise self._failed
         for frame in frames:
             if found := told(frame.name, frame.data):
+                self._last[found.variation_id].append(frame)
                 self._note(found)
         if not self._is_live:
             await self._lines.show(frames)
@@ -156,10 +159,16 @@ class Grid(Display):
             self._is_live = False
             self._live.stop()
 
+    def tell(self, text: str) -> None:
+        if self._is_live:
+            self._head = text
+        else:
+            super().tell(text)
+
     async def end(self, run: RunView, last: str) -> None:
         self._leave()
-        await self._lines.end(run, last)
-        reasons: dict[str, Any] = {f"variation {each.variation_id}": each for each in run.variations}
-        for who, ended in {"run": run, **reasons}.items():
-            if ended.code:
-                await self._lines.say(f"{who}: {ended.code}: {plain(' '.join(ended.detail.split()))}")
+        await self._lines.table(run)
+        failed: list[int | None] = [each.variation_id for each in run.variations if each.code]
+        for who in failed or ([None] if run.code else []):
+            await self._lines.show(self._last[who])
+        await self._lines.say(last)

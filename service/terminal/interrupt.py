@@ -1,7 +1,11 @@
 """Ctrl-C and its like, for work that comes to an end of its own when it is asked to."""
 
+import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import contextmanager
+from threading import Thread
 
 import anyio
 
@@ -10,30 +14,40 @@ from service.command import INTERRUPTED
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+def tell(text: str) -> None:
+    """Write to stderr, in a thread that nobody waits for: a terminal that is stopped must not keep us."""
+    Thread(target=os.write, args=(sys.stderr.fileno(), f"{text}\n".encode()), daemon=True).start()
+
+
 class Interrupt:
-    """Cancels the work, until that has something better to do."""
+    """Cancels the work; where that has said how, asks it to end first."""
 
     def __init__(self, scope: anyio.CancelScope) -> None:
         self._scope = scope
-        self._instead: Callable[[], Awaitable[None]] | None = None
-        self._has_come = False
+        self._ask: Callable[[], Awaitable[None]] | None = None
+        self.tell: Callable[[str], None] = tell
+        self.has_come = False
 
-    @property
-    def has_come(self) -> bool:
-        return self._has_come
-
-    def call(self, instead: Callable[[], Awaitable[None]]) -> None:
-        """From now on, an interrupt calls this, and the work goes on to its end."""
-        self._instead = instead
+    @contextmanager
+    def asking(self, ask: Callable[[], Awaitable[None]], tell: Callable[[str], None]) -> Generator[None]:
+        """Within, an interrupt calls `ask`, and `end` ends this block alone: what comes after it is still done."""
+        with anyio.CancelScope() as self._scope:
+            self._ask, self.tell = ask, tell
+            yield
+        self._ask = None
 
     async def come(self) -> None:
-        if self._has_come:
+        if self.has_come:
             return
-        self._has_come = True
-        if self._instead is None:
-            self._scope.cancel()
+        self.has_come = True
+        if self._ask is None:
+            self.end()
         else:
-            await self._instead()
+            await self._ask()
+
+    def end(self) -> None:
+        """Wait for nothing any more."""
+        self._scope.cancel()
 
 
 async def interruptible(work: Callable[[Interrupt], Awaitable[int]]) -> int:
@@ -51,5 +65,9 @@ async def interruptible(work: Callable[[Interrupt], Awaitable[int]]) -> int:
 
 
 async def _watch(signals: AsyncIterator[signal.Signals], interrupt: Interrupt) -> None:
-    async for _ in signals:
-        await interrupt.come()
+    await anext(signals)
+    interrupt.tell("ending; a moment")
+    await interrupt.come()
+    async for each in signals:
+        if each is signal.SIGINT:  # a terminal that is closed sends SIGHUP more than once, and nobody is impatient
+            interrupt.end()

@@ -31,6 +31,7 @@ class Folder:
     async def opened(self) -> AsyncGenerator[None]:
         path = self.path / "log.jsonl"
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             self._log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except OSError as error:
             raise InvalidError("output.failed", "--output", f"{path}: {error.strerror}") from error
@@ -63,15 +64,16 @@ class Folder:
         self.failure = self.failure or KeepError(f"{path}: {error.strerror}")
 
 
-def make_folder(path: Path) -> Folder:
-    """Make the folder, or take an empty one. Raises `InvalidError`: what is there is never overwritten."""
+def check_folder(path: Path) -> None:
+    """Raise `InvalidError` where no folder can be made; an empty one will do. What is there is never overwritten."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
+        if path.exists() and any(path.iterdir()):
             raise InvalidError("output.not_empty", "--output", f"{path} is not empty, and nothing is overwritten")
     except OSError as error:
         raise InvalidError("output.failed", "--output", f"{path}: {error.strerror}") from error
-    return Folder(path)
+    there = next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise InvalidError("output.failed", "--output", f"{path} is no place for a folder")
 
 
 def _write(file: int, data: bytes) -> None:

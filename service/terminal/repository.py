@@ -61,7 +61,7 @@ def _at(url: str, left_out: str = "") -> Repository:
         return Repository(url, parse_entry(url), left_out)
     except RepoUrlError as error:
         hint = ", or a folder without file://" if url.startswith("file://") else ""
-        raise InvalidError(error.code, "repo_url", f"{error}{hint}") from error
+        raise InvalidError(error.code, "--repo", f"{error}{hint}") from error
 
 
 def _check_folder(named: str) -> None:
@@ -69,11 +69,11 @@ def _check_folder(named: str) -> None:
     if path.is_dir():
         return
     if path.exists():
-        raise InvalidError("repo_url.path", "repo_url", f"{named} is a file, and no folder with a repository")
+        raise InvalidError("repo_url.path", "--repo", f"{named} is a file, and no folder with a repository")
     why = f"{named} is neither a folder nor a URL, such as https://github.com/octocat/Hello-World"
     if found := _OF_SSH.fullmatch(named):
         why = f"{named} is a place of ssh's; over https it is https://{found['host']}/{found['path']}"
-    raise InvalidError("repo_url.scheme", "repo_url", why)
+    raise InvalidError("repo_url.scheme", "--repo", why)
 
 
 def _secret(home: Path) -> bytes:

@@ -82,12 +82,13 @@ class Screen:
                 self._console.print(text.append(line, style=found.style), soft_wrap=True)
 
     def table(self, run: RunView) -> None:
-        table = Table(title=f"run {run.run_id}: {run.state}")
+        self.say(f"run {run.run_id}: {run.state}")
+        table = Table()
         for column in ("variation", "state", "seconds", "exit", "patch"):
-            table.add_column(column, justify="left" if column == "state" else "right")
+            table.add_column(column, justify="left" if column in {"variation", "state"} else "right", overflow="fold")
         for each in run.variations:
             table.add_row(
-                Text(str(each.variation_id), style=colour_of(each.variation_id)),
+                Text(f"{each.variation_id} {each.agent} {each.model}".strip(), style=colour_of(each.variation_id)),
                 Text(each.state, style=style_of(each.state)),
                 "-" if each.seconds is None else f"{each.seconds:.1f}",
                 "-" if each.exit is None else str(each.exit),

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
-import subprocess
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from xml.etree.ElementTree import Element, fromstring
 
 import pytest
@@ -16,9 +18,10 @@ from tests.processes import processes_of
 from tests.service.postgres_home import postmaster
 from tests.service.terminal import LIMIT_S, Terminal
 
+Found = TypeVar("Found")
+ENDING = "ending; a moment\n"
 CHANGE = ("--agent=command", "--command=echo hello from $VARIATION_ID; echo $VARIATION_ID > made; sleep 0.2")
 STRANGE = "\x1b[31m<&\"'>\x07 \ufffe"
-GREEN, ALTERNATE = "\x1b[32m", "\x1b[?1049h"
 
 
 @pytest.fixture
@@ -46,6 +49,21 @@ def home_of(pid: int) -> Path:
     return next(path for path in held if path.name == "users.lock").parents[1]
 
 
+def until(look: Callable[[], Found]) -> Found:
+    """Wait for what is there at some time."""
+    deadline = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline:
+        with suppress(StopIteration, FileNotFoundError):
+            if found := look():
+                return found
+        time.sleep(0.01)
+    raise TimeoutError
+
+
+def is_stopped(pid: int) -> bool:
+    return "\nState:\tT" in Path(f"/proc/{pid}/status").read_text()
+
+
 def logged(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
@@ -61,6 +79,9 @@ def test_a_run_leaves_patches_log_and_report_and_says_what_it_did_in_plain_lines
     first, *lines = done.stdout.splitlines()
     assert first == "engine: local, because AIDEATOR_ENGINE is local"
     assert "agent 2 │   hello from 2" in lines
+    title = next(number for number, line in enumerate(lines) if re.fullmatch(r"run [0-9a-f-]{36}: succeeded", line))
+    assert re.findall(r"\w+", lines[title + 2])[:2] == ["variation", "state"]
+    assert re.findall(r"\w+", lines[title + 4])[:3] == ["0", "command", "succeeded"]
     assert sorted(path.name for path in output.iterdir()) == ["0.patch", "1.patch", "2.patch", "log.jsonl"]
     for index in range(3):
         git.git("repo", "apply", "--check", str(output / f"{index}.patch"))
@@ -108,82 +129,6 @@ def test_a_run_without_a_patch_ends_with_1_and_a_report_that_any_xml_parser_take
     assert [each.find("error") is not None for each in cases(report)] == [True, True]
 
 
-def test_what_is_refused_ends_with_2_and_one_sentence(terminal: Terminal, git: GitRepositories, tmp_path: Path):
-    url = git.make("repo")
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "mine").touch()
-    refused = {
-        "--what": "No such option",
-        "-n0": "Invalid value for '-n'",
-        "--agent=nope": "is not one of 'builtin', 'claude-code', 'codex', 'command'",
-        "-n6": "variations: ",
-        "--prompt= ": "prompt: there is nothing in it",
-        "--image=node:22": "image: on the engine local agents run on this machine's own system",
-        "--timeout=nan": "timeout_s: ",
-        "--repo=nowhere": "repo_url: nowhere is neither a folder nor a URL",
-        "--repo=git@example.com:a/b": "over https it is https://example.com/a/b",
-        f"--repo={tmp_path / 'full' / 'mine'}": "is a file, and no folder",
-        f"--repo={tmp_path}": "not a git repository",
-        "--repo=ssh://git@example.com/a": "repo_url: the scheme is one of",
-        "--repo=https://user:secret@example.com/a": "repo_url: a repository URL holds no user name",
-        "--output=full": "--output: full is not empty",
-        "--junit=none/report.xml": "--junit: none/report.xml is no place for a file",
-    }
-    with ThreadPoolExecutor(4) as several:
-        done = list(several.map(terminal.run, [url] * len(refused), refused))
-    for (option, said), each in zip(refused.items(), done, strict=True):
-        assert (each.returncode, each.stdout) == (2, ""), (option, each)
-        assert said in each.stderr, (option, each.stderr)
-        assert "secret" not in each.stderr
-        assert "Traceback" not in each.stderr
-    assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine"]
-
-
-def test_what_is_refused_and_what_cannot_be_written_is_reported_too(
-    terminal: Terminal, git: GitRepositories, tmp_path: Path
-):
-    url, report = git.make("repo"), tmp_path / "report.xml"
-    refused = {"-n0": "request.invalid", "--what": "request.invalid", "--repo=nowhere": "repo_url.scheme"}
-    for option, code in {**refused, "--env-file=nowhere": "settings.invalid"}.items():
-        assert terminal.run(url, option, f"--junit={report}").returncode == 2
-        error = cases(report)[0].find("error")
-        assert error is not None
-        assert error.attrib["type"] == code
-        report.unlink()
-    done = terminal.run(url, *CHANGE, "-n1", "--junit=/dev/full")
-    assert (done.returncode, done.stderr) == (3, "Error: /dev/full: No space left on device\n")
-    assert "1 patch, not kept" in done.stdout
-
-
-def test_help_has_the_exit_statuses_a_line_each(terminal: Terminal):
-    lines = terminal.run("x", "--help").stdout.splitlines()
-    assert [line.split()[0] for line in lines if line.lstrip()[:1].isdigit()] == ["0", "1", "2", "3", "130"]
-
-
-def test_without_an_engine_it_ends_with_3_says_what_to_install_and_reports_it(
-    terminal: Terminal, git: GitRepositories, tmp_path: Path
-):
-    url, report, programs = git.make("repo"), tmp_path / "report.xml", tmp_path / "bin"
-    programs.mkdir()
-    for name in ("git", "cp", "chmod"):  # the last two bring Postgres to where it runs
-        (programs / name).symlink_to(subprocess.check_output(["which", name], text=True).strip())
-    dead = f"unix://{tmp_path}/nobody.sock"
-    environ = {"_EXPERIMENTAL_DAGGER_RUNNER_HOST": dead, "AIDEATOR_ENGINE": "auto", "PATH": str(programs)}
-    done = terminal.run(url, f"--junit={report}", environ=environ)
-    assert (done.returncode, done.stdout) == (3, "")
-    assert f"no Dagger engine answers at {dead}" in done.stderr
-    assert "bubblewrap is not installed" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    (case,) = cases(report)
-    error = case.find("error")
-    assert error is not None
-    assert error.attrib["type"] == "engine.unavailable"
-
-    done = terminal.run(url, environ={**environ, "AIDEATOR_ENGINE": "dagger"})
-    assert (done.returncode, done.stdout) == (3, "")
-    assert dead in done.stderr
-
-
 def test_ctrl_c_ends_the_run_and_keeps_what_there_is(terminal: Terminal, git: GitRepositories, tmp_path: Path):
     command = "echo $VARIATION_ID > made; [ $VARIATION_ID = 0 ] || exec sleep 1000"
     report, output = tmp_path / "report.xml", tmp_path / "out"
@@ -200,11 +145,54 @@ def test_ctrl_c_ends_the_run_and_keeps_what_there_is(terminal: Terminal, git: Gi
         run_id, home = log[0]["run_id"], home_of(process.pid)
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=LIMIT_S)
-    assert (process.returncode, errors) == (130, "")
+    assert (process.returncode, errors) == (130, ENDING)
     assert logged(rest)[-1]["event"]["state"] == "cancelled"
     assert (output / "0.patch").exists()
     assert [case.find("skipped") is None for case in cases(report)] == [True, False]
     assert processes_of(run_id) == []
+    assert not home.exists()
+
+
+def test_a_second_ctrl_c_waits_for_no_agent(terminal: Terminal, git: GitRepositories, tmp_path: Path):
+    # A harness that is stopped cannot end when it is asked to.
+    command = "--command=echo > made; [ $VARIATION_ID = 0 ] || { kill -STOP $PPID; sleep 1000; }"
+    report, output = tmp_path / "report.xml", tmp_path / "out"
+    keep = (f"--junit={report}", f"--output={output}", "--json", "--timeout=60")
+    with terminal.started(git.make("repo"), "--agent=command", command, "-n2", *keep) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        ended = next(found for found in map(json.loads, process.stdout) if found["event"].get("state") == "succeeded")
+        until(lambda: any(is_stopped(pid) for pid in processes_of(ended["run_id"])))
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline() == ENDING
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, errors) == (130, "")
+    assert (output / "0.patch").exists()
+    assert [[each.attrib.get("type") for each in case] for case in cases(report)] == [[None], ["service.stopped"]]
+
+
+def test_ctrl_c_while_the_program_loads_ends_it_without_a_word(terminal: Terminal):
+    with terminal.started("nowhere") as process:
+        until(lambda: "/msgspec/" in Path(f"/proc/{process.pid}/maps").read_text())
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, output) == (130, "")
+    assert errors in {"", ENDING}
+
+
+def test_ctrl_c_before_the_run_has_begun_says_so_at_once_and_leaves_a_report_and_no_folder(
+    terminal: Terminal, git: GitRepositories, tmp_path: Path
+):
+    report = tmp_path / "report.xml"
+    with terminal.started(git.make("repo"), f"--junit={report}", f"--output={tmp_path / 'out'}") as process:
+        home = until(lambda: home_of(process.pid))
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, errors) == (130, ENDING)
+    (case,) = cases(report)
+    assert [each.attrib["type"] for each in case] == ["interrupted"]
+    assert not (tmp_path / "out").exists()
     assert not home.exists()
 
 
@@ -231,28 +219,3 @@ def test_a_reader_that_leaves_ends_the_run(terminal: Terminal, git: GitRepositor
         assert process.wait(LIMIT_S) == 130
         assert process.stderr is not None
         assert process.stderr.read() == ""
-
-
-def test_a_terminal_shows_a_panel_for_each_variation_then_the_table(terminal: Terminal, git: GitRepositories):
-    with terminal.on_screen(git.make("repo"), *CHANGE, "-n3", size=(40, 120)) as screen:
-        grid = screen.until(ALTERNATE, "0 command · running", "hello from 2")
-        assert "agent 0 │" not in grid
-        assert screen.to_end() == 0
-        end = screen.written.rpartition("\x1b[?1049l")[2]
-        assert "succeeded" in end
-        assert GREEN in end
-        assert "3 patches, not kept" in end
-
-
-def test_a_terminal_that_is_or_gets_too_small_shows_lines(terminal: Terminal, git: GitRepositories):
-    with terminal.on_screen(git.make("repo"), *CHANGE, "-n3", size=(12, 60)) as screen:
-        assert screen.to_end() == 0
-        assert ALTERNATE not in screen.written
-        assert "hello from 2" in screen.written
-    waits = "--command=echo before; until [ -e README.md.now ]; do sleep 0.1; echo tick; done"
-    with terminal.on_screen(git.make("other"), "--agent=command", waits, "-n2", size=(40, 120)) as screen:
-        screen.until(ALTERNATE, "before")
-        screen.resize(10, 60)
-        screen.until("\x1b[?1049l", "agent 1 │ ")
-        screen.process.send_signal(signal.SIGTERM)
-        assert screen.to_end() == 130
