@@ -33,7 +33,9 @@ class Flight(Protocol):
 
     async def run(self) -> None: ...
 
-    def cancel(self) -> None: ...
+    def cancel(self, *, at_once: bool = False) -> None:
+        """Come to an end; `at_once` waits for nobody to leave anything. Both may be said again."""
+        ...
 
 
 class Dispatcher:
@@ -59,10 +61,10 @@ class Dispatcher:
         self._wakeup.set()
         self._wakeup = anyio.Event()
 
-    def cancel(self, run_id: UUID) -> None:
-        """Cancel a run at once if it is in flight here; elsewhere, its dispatcher reads the request with its lease."""
+    def cancel(self, run_id: UUID, *, at_once: bool = False) -> None:
+        """Cancel a run if it is in flight here; elsewhere, its dispatcher reads the request with its lease."""
         if flight := self._flights.get(run_id):
-            flight.cancel()
+            flight.cancel(at_once=at_once)
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:

@@ -74,10 +74,13 @@ class Execution:
         self._stopped: Ending | None = _DEFECT
         """Why the work did not come to its end; None once it has."""
 
-    def cancel(self) -> None:
-        """End the run early, because somebody asked; `run` returns when its containers are gone."""
+    def cancel(self, *, at_once: bool = False) -> None:
+        """End the run early, because somebody asked; `run` returns when its containers are gone.
+
+        Agents are let leave what they made so far, where they can, unless it is to be `at_once`.
+        """
         self._cancelled.set()
-        if not self._can_leave:
+        if at_once or not self._can_leave:
             self._stop(_CANCELLED)
 
     def _stop(self, ending: Ending) -> None:

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import click
 from anyio import to_thread
 
-from service.command import leaves, run_to_end
+from service.command import INTERRUPTED, leaves, run_to_end
 from service.db.binaries import EmbeddedPostgresError
 from service.db.embedded import beginning_postgres
 from service.errors import EngineUnavailableError, InvalidError
@@ -158,16 +158,19 @@ def command(
 
 
 async def _run(wanted: Wanted, interrupt: Interrupt) -> int:
+    status, has_ended = INTERRUPTED, False
     try:
         order = await to_thread.run_sync(import_module, "service.terminal.order")
         async with order.ordered(wanted) as ordered, beginning_postgres() as postgres:
             # Meanwhile: what a run is made of loads as long as Postgres starts, and this needs the other core.
             run = await to_thread.run_sync(import_module, "service.terminal.run")
-            return await run.run_in_terminal(ordered, interrupt, postgres)
+            status = await run.run_in_terminal(ordered, interrupt, postgres)
+            has_ended = True
     except BaseException as error:
-        if wanted.junit:
+        if wanted.junit and not has_ended:  # else there is the run's own
             report_failure(wanted.junit, leaves(error)[0])
         raise
+    return status
 
 
 def report_failure(path: Path, error: BaseException) -> None:

@@ -20,6 +20,9 @@ from service.terminal.screen import Screen
 class Display(ABC):
     """Shows frames as they come. `OSError` where nobody can be shown anything any more."""
 
+    failure: OSError | None = None
+    """Why nobody is shown anything any more."""
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -5,10 +5,11 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from service.errors import InvalidError
+from service.errors import EngineUnavailableError, InvalidError
 from service.git_server import NO_FETCHING
+from service.install import how_to_install
 
-_LIMIT_S = 60.0
+_LIMIT_S = 10.0
 _OF_ANOTHER = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"}
 """Variables that a git hook has set for the repository that it belongs to."""
 _QUIET = {"core.fsmonitor": "false", "core.hooksPath": os.devnull, "core.untrackedCache": "false"}
@@ -19,7 +20,8 @@ def git_folder(named: str) -> Path:
     """The git folder of the repository that a folder is in, or is: whose settings do not say where its work is.
 
     Raises:
-        InvalidError: there is none, or git does not trust its owner.
+        InvalidError: there is none, or git does not trust its owner, or does not come to an end.
+        EngineUnavailableError: there is no git.
 
     """
     found = _git(named, "rev-parse", "--absolute-git-dir")
@@ -41,7 +43,10 @@ def count_uncommitted(named: str) -> int:
             settings[os.fsdecode(name)] = ""
         elif name.endswith(b".required"):
             settings[os.fsdecode(name)] = "false"
-    changed = _git(named, *_STATUS, settings=settings)
+    try:
+        changed = _git(named, *_STATUS, settings=settings)
+    except InvalidError:  # so many files that it takes too long
+        return 0
     return 0 if changed.returncode else changed.stdout.count(b"\n")
 
 
@@ -55,5 +60,7 @@ def _git(folder: str, *arguments: str, settings: Mapping[str, str] = _QUIET) -> 
         return subprocess.run(
             command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_LIMIT_S
         )
+    except FileNotFoundError as error:
+        raise EngineUnavailableError(f"git is not installed: {how_to_install('git')}") from error
     except subprocess.TimeoutExpired as error:
         raise InvalidError("repo_url.path", "--repo", f"{folder}: git does not come to an end there") from error

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import contextmanager
 from threading import Thread
+from typing import Protocol
 
 import anyio
 
@@ -19,35 +20,36 @@ def tell(text: str) -> None:
     Thread(target=os.write, args=(sys.stderr.fileno(), f"{text}\n".encode()), daemon=True).start()
 
 
+class Ask(Protocol):
+    """Asks the work to come to its end; `at_once` for the second time, by somebody who is impatient."""
+
+    async def __call__(self, *, at_once: bool) -> None: ...
+
+
 class Interrupt:
-    """Cancels the work; where that has said how, asks it to end first."""
+    """Cancels the work; where that has said how, asks it to end."""
 
     def __init__(self, scope: anyio.CancelScope) -> None:
         self._scope = scope
-        self._ask: Callable[[], Awaitable[None]] | None = None
+        self._ask: Ask | None = None
         self.tell: Callable[[str], None] = tell
         self.has_come = False
 
     @contextmanager
-    def asking(self, ask: Callable[[], Awaitable[None]], tell: Callable[[str], None]) -> Generator[None]:
-        """Within, an interrupt calls `ask`, and `end` ends this block alone: what comes after it is still done."""
-        with anyio.CancelScope() as self._scope:
-            self._ask, self.tell = ask, tell
+    def asking(self, ask: Ask, tell: Callable[[str], None]) -> Generator[None]:
+        """Within, an interrupt calls `ask`, and whatever comes after it is still done."""
+        self._ask, self.tell = ask, tell
+        try:
             yield
-        self._ask = None
+        finally:
+            self._ask = None
 
     async def come(self) -> None:
-        if self.has_come:
-            return
-        self.has_come = True
-        if self._ask is None:
-            self.end()
-        else:
-            await self._ask()
-
-    def end(self) -> None:
-        """Wait for nothing any more."""
-        self._scope.cancel()
+        is_again, self.has_come = self.has_come, True
+        if self._ask is not None:
+            await self._ask(at_once=is_again)
+        elif not is_again:
+            self._scope.cancel()
 
 
 async def interruptible(work: Callable[[Interrupt], Awaitable[int]]) -> int:
@@ -70,4 +72,4 @@ async def _watch(signals: AsyncIterator[signal.Signals], interrupt: Interrupt) -
     await interrupt.come()
     async for each in signals:
         if each is signal.SIGINT:  # a terminal that is closed sends SIGHUP more than once, and nobody is impatient
-            interrupt.end()
+            await interrupt.come()

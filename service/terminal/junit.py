@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
@@ -16,9 +16,11 @@ _FAILURES = {"agent.gave_up", "agent.timed_out"}
 """What an agent may come to that works as it should; anything else is an error."""
 
 
-def check_path(path: Path) -> None:
-    """Raise `InvalidError` where no file can be written."""
+def check_path(path: Path, *, made: Path | None = None) -> None:
+    """Raise `InvalidError` where no file can be written; the folder `made` is yet to be made."""
     folder = path.absolute().parent
+    if made and folder == made.absolute():
+        return
     if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
         raise InvalidError("junit.failed", "--junit", f"{path} is no place for a file")
 
@@ -30,8 +32,8 @@ def write(path: Path, content: bytes) -> None:
         raise KeepError(f"{path}: {error.strerror}") from error
 
 
-def report(run: RunView, named: str, patch_path: Callable[[int], Path] | None) -> bytes:
-    """Describe an ended run; `named` is its repository, as given, `patch_path` where a patch was kept, if it was."""
+def report(run: RunView, named: str, patches: Mapping[int, Path]) -> bytes:
+    """Describe an ended run; `named` is its repository, as given, `patches` are the files of those that were kept."""
     suite = Element("testsuite", name="aideator", tests=str(len(run.variations)))
     suite.set("timestamp", run.created_at.strftime("%Y-%m-%dT%H:%M:%S"))
     if run.started_at and run.ended_at:
@@ -41,7 +43,7 @@ def report(run: RunView, named: str, patch_path: Callable[[int], Path] | None) -
     properties = SubElement(suite, "properties")
     for name, value in about.items():
         SubElement(properties, "property", name=name, value=_text(value))
-    kinds = [_case(suite, run, each, patch_path) for each in run.variations]
+    kinds = [_case(suite, run, each, patches.get(each.variation_id)) for each in run.variations]
     return _file(suite, kinds)
 
 
@@ -52,14 +54,14 @@ def report_of_none(code: str, detail: str) -> bytes:
     return _file(suite, ["error"])
 
 
-def _case(suite: Element, run: RunView, variation: VariationView, patch_path: Callable[[int], Path] | None) -> str:
+def _case(suite: Element, run: RunView, variation: VariationView, patch: Path | None) -> str:
     who = " ".join(filter(None, (str(variation.variation_id), variation.agent, variation.model)))
     case = _begin(suite, who, variation.seconds)
     kind, code, detail = _verdict(run, variation)
     if kind:
         _outcome(case, kind, code, detail)
-    if variation.patch_bytes and patch_path:
-        SubElement(case, "system-out").text = _text(str(patch_path(variation.variation_id)))
+    if patch:
+        SubElement(case, "system-out").text = _text(str(patch))
     return kind
 
 

@@ -25,6 +25,8 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.failure: KeepError | None = None
+        self.patches: dict[int, Path] = {}
+        """Those that were written, by variation."""
         self._log = -1
 
     @asynccontextmanager
@@ -51,14 +53,12 @@ class Folder:
     async def put_patches(self, run: RunView, patch: Callable[[int], Awaitable[bytes]]) -> None:
         for each in run.variations:
             if each.patch_bytes:
-                path = self.patch_path(each.variation_id)
+                path = self.path / f"{each.variation_id}.patch"
                 try:
                     await to_thread.run_sync(_write_whole, path, await patch(each.variation_id))
+                    self.patches[each.variation_id] = path
                 except OSError as error:
                     self._note(path, error)
-
-    def patch_path(self, index: int) -> Path:
-        return self.path / f"{index}.patch"
 
     def _note(self, path: Path, error: OSError) -> None:
         self.failure = self.failure or KeepError(f"{path}: {error.strerror}")

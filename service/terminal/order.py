@@ -61,7 +61,7 @@ async def ordered(wanted: Wanted) -> AsyncGenerator[Order]:
     environ = with_named_file(os.environ, wanted.env_file)
     settings = Settings.from_environ(environ, folder=None)
     if wanted.junit:
-        junit.check_path(wanted.junit)
+        junit.check_path(wanted.junit, made=wanted.output)
     if wanted.output:
         check_folder(wanted.output)
     with repository(wanted.repo, local_home(settings)) as found:

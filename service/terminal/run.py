@@ -1,13 +1,16 @@
 """A run in a terminal: the executor of the service, on a Postgres that ends with it, and no HTTP."""
 
+import errno
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, nullcontext, suppress
+from functools import partial
 from uuid import UUID
 
 import click
 from rich.console import Console
 
+from service.db.availability import FAILURES
 from service.db.connect import connected
 from service.errors import ConflictError
 from service.frames import FrameName, decode
@@ -22,6 +25,8 @@ from service.terminal.wanted import Wanted
 from service.worker import Worker, at_work, make_worker
 
 _PATCHES, _NONE, _ENGINE = 0, 1, 3
+_GONE = (errno.EPIPE, errno.EIO)
+"""What comes of writing to a pipe whose reader has gone, or a terminal that is closed."""
 _NOT_THE_AGENTS = ("engine.", "service.", "gateway.", "internal")
 """Beginnings of codes that say nothing of the agents' work."""
 
@@ -37,6 +42,7 @@ async def run_in_terminal(order: Order, interrupt: Interrupt, postgres: Callable
     await _announce(order)
     wanted = order.wanted
     folder = Folder(wanted.output) if wanted.output else None
+    failures: list[KeepError] = []
     async with (
         connected(await postgres()) as database,
         folder.opened() if folder else nullcontext(),
@@ -45,21 +51,23 @@ async def run_in_terminal(order: Order, interrupt: Interrupt, postgres: Callable
         worker = make_worker(order.rules, database, order.chosen.engine)
         async with at_work(worker):
             run_id = await _start(worker, order.spec)
-            with interrupt.asking(lambda: _cancel(worker, run_id), display.tell):
+            with interrupt.asking(partial(_cancel, worker, run_id), display.tell):
                 await _follow(worker, run_id, display, folder, interrupt)
         run = await worker.runs.get(run_id)
         if folder:
             await folder.put_patches(run, lambda index: worker.runs.patch(run_id, index))
-        failure = folder.failure if folder else None
+            failures += [folder.failure] if folder.failure else []
         if wanted.junit:
             try:
-                junit.write(wanted.junit, junit.report(run, wanted.repo, folder.patch_path if folder else None))
+                junit.write(wanted.junit, junit.report(run, wanted.repo, folder.patches if folder else {}))
             except KeepError as error:
-                failure = failure or error
+                failures.append(error)
         with suppress(OSError):  # nobody is left to read it
             await display.end(run, _last_words(run, folder))
-    if failure:
-        raise failure
+        if display.failure and display.failure.errno not in _GONE:
+            failures.append(KeepError(f"the output: {display.failure.strerror}"))
+    if failures:
+        raise failures[0]
     return _status(run)
 
 
@@ -101,32 +109,33 @@ async def _start(worker: Worker, spec: RunSpec) -> UUID:
     return run_id
 
 
-async def _cancel(worker: Worker, run_id: UUID) -> None:
-    with suppress(ConflictError):  # it has ended
+async def _cancel(worker: Worker, run_id: UUID, *, at_once: bool) -> None:
+    worker.dispatcher.cancel(run_id, at_once=at_once)
+    with suppress(ConflictError, *FAILURES):  # it has ended, or Postgres is away, and the run is told already
         await worker.runs.request_cancel(run_id)
-    worker.dispatcher.cancel(run_id)
 
 
 async def _follow(worker: Worker, run_id: UUID, display: Display, folder: Folder | None, interrupt: Interrupt) -> None:
     """Show the run, and keep its log, until its last frame."""
-    is_seen = True
     async with aclosing(worker.log.follow(run_id, 0, worker.rules.settings.heartbeat)) as segments:
         async for segment in segments:
             frames = [frame for frame in decode(segment) if frame.name is not FrameName.HEARTBEAT]
             if folder and frames:
                 await folder.add(frames)
             try:
-                if is_seen:
+                if display.failure is None:
                     await (display.show(frames) if frames else display.wait())
-            except OSError:  # the terminal is closed, or whoever read the pipe has gone
-                is_seen = False
-                await interrupt.come()
+            except OSError as error:
+                display.failure = error
+                if not interrupt.has_come:  # twice would be impatient
+                    await interrupt.come()
 
 
 def _last_words(run: RunView, folder: Folder | None) -> str:
     count = sum(bool(each.patch_bytes) for each in run.variations)
     if folder:
-        return f"{_patches(count)} and log.jsonl in {folder.path}"
+        is_whole = folder.failure is None
+        return f"{_patches(len(folder.patches))}{' and log.jsonl' if is_whole else ''} in {folder.path}"
     return f"{_patches(count)}, not kept: --output DIR keeps them" if count else "no patch"
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agent_image.events import Outcome
 from service.frames import FrameName
 from service.run import RunView, State
 
@@ -43,8 +44,9 @@ class Told(Struct):
 def told(name: str, data: str | bytes) -> Told | None:
     """Read a frame; None for what only programs need."""
     found = msgspec.json.decode(data, type=Told)
-    is_quiet = (name == FrameName.AGENT_OUTPUT and found.type in _QUIET) or found.content == State.STARTING
-    return None if is_quiet else found
+    is_quiet = name == FrameName.AGENT_OUTPUT and found.type in _QUIET
+    is_end = found.event.get("outcome") == Outcome.SUBMITTED  # of the setup, or the gateway
+    return None if is_quiet or is_end or found.content == State.STARTING else found
 
 
 def colour_of(variation_id: int | None) -> str:
@@ -70,8 +72,8 @@ class Screen:
         self._console.print(Text(text, style="bold"), soft_wrap=True)
 
     def wait(self) -> None:
-        """Say that nothing is wrong: Dagger, at first, fetches an image and builds what agents run on."""
-        self._console.print(Text("  run │ still at it; the first run on Dagger takes a minute or two", style="dim"))
+        """Say that nothing is wrong: at first, what agents run on is fetched, and built."""
+        self._console.print(Text("  run │ still at it; a first run may have a minute or two to fetch", style="dim"))
 
     def show(self, name: str, data: str | bytes) -> None:
         """One frame of the stream; what only programs need is left out."""

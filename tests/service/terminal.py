@@ -41,6 +41,20 @@ class Terminal:
             check=False,
         )
 
+    def run_into(self, output: Path, repo: str | Path, *options: str) -> subprocess.CompletedProcess[str]:
+        """The same with its stdout in a file."""
+        with output.open("w") as file:
+            return subprocess.run(
+                self.command(repo, *options),
+                cwd=self.folder,
+                env=self.environ,
+                stdout=file,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=LIMIT_S,
+                check=False,
+            )
+
     @contextmanager
     def started(self, repo: str | Path, *options: str) -> Generator[subprocess.Popen[str]]:
         pipe = subprocess.PIPE

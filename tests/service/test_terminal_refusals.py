@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.disks import or_skip, plain_disk
 from tests.git_repositories import GitRepositories
 from tests.service.terminal import Terminal
 from tests.service.test_terminal_run import CHANGE, cases
@@ -68,6 +69,31 @@ def test_what_is_refused_and_what_cannot_be_written_is_reported_too(
     assert "1 patch, not kept" in done.stdout
 
 
+@pytest.mark.parametrize("how", ["--json", "--env-file=/dev/null"])
+def test_an_output_that_takes_no_more_ends_the_run_with_3_and_says_so(
+    terminal: Terminal, git: GitRepositories, tmp_path: Path, how: str
+):
+    report = tmp_path / "out" / "report.xml"
+    done = terminal.run_into(Path("/dev/full"), git.make("repo"), *CHANGE, how, "--output=out", f"--junit={report}")
+    assert done.returncode == 3
+    assert "Error: the output: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(cases(report)) == 3
+
+
+def test_a_folder_that_takes_no_more_is_said_to_have_what_it_has(
+    terminal: Terminal, git: GitRepositories, tmp_path: Path
+):
+    big = "--command=head -c 3000000 /dev/urandom > made; [ $VARIATION_ID = 0 ] && head -c 9 made > made; :"
+    with or_skip(plain_disk(tmp_path / "out", 2)):
+        done = terminal.run(git.make("repo"), "--agent=command", big, "-n2", "--output=out", "--junit=report.xml")
+        assert [path.name for path in (tmp_path / "out").glob("*.patch*")] == ["0.patch"]
+    assert done.returncode == 3
+    assert "1 patch in out\n" in done.stdout
+    assert done.stderr == "Error: out/1.patch: No space left on device\n"
+    assert [case.find("system-out") is None for case in cases(tmp_path / "report.xml")] == [False, True]
+
+
 def test_help_has_the_exit_statuses_a_line_each(terminal: Terminal):
     lines = terminal.run("x", "--help").stdout.splitlines()
     assert [line.split()[0] for line in lines if line.lstrip()[:1].isdigit()] == ["0", "1", "2", "3", "130"]
@@ -102,3 +128,8 @@ def test_without_an_engine_it_ends_with_3_says_what_to_install_and_reports_it(
     done = terminal.run(url, environ={**environ, "AIDEATOR_ENGINE": "dagger"})
     assert (done.returncode, done.stdout) == (3, "")
     assert dead in done.stderr
+
+    (programs / "git").unlink()
+    done = terminal.run(tmp_path, environ=environ)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (3, "", 1)
+    assert "git is not installed" in done.stderr

@@ -166,10 +166,11 @@ def test_a_second_ctrl_c_waits_for_no_agent(terminal: Terminal, git: GitReposito
         process.send_signal(signal.SIGINT)
         assert process.stderr.readline() == ENDING
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=LIMIT_S)
+        rest, errors = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, errors) == (130, "")
+    assert logged(rest)[-1]["event"]["state"] == "cancelled"
     assert (output / "0.patch").exists()
-    assert [[each.attrib.get("type") for each in case] for case in cases(report)] == [[None], ["service.stopped"]]
+    assert [[each.attrib.get("type") for each in case] for case in cases(report)] == [[None], ["cancelled"]]
 
 
 def test_ctrl_c_while_the_program_loads_ends_it_without_a_word(terminal: Terminal):
