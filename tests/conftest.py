@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.db.embedded import embedded_postgres
 from service.db.schema import migrate
-from service.engine.dagger_place import client_environ
+from service.engine.dagger.place import client_environ
 from tests.git_repositories import GitRepositories, git_repositories
 from tests.service.postgres_home import drop_home, make_home
 

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from service.db.embedded import default_home
 from service.engine import Engine
-from service.engine.dagger_place import CHECKOUT, client_environ, look_for_dagger
-from service.engine.local import LocalEngine, LocalOptions
+from service.engine.dagger.place import CHECKOUT, client_environ, look_for_dagger
+from service.engine.local.engine import LocalEngine, LocalOptions
 from service.errors import EngineUnavailableError
 from service.settings import Settings
 
@@ -51,7 +51,7 @@ def local_home(settings: Settings) -> Path:
 
 
 def _dagger(environ: Mapping[str, str]) -> Engine:
-    from service.engine.dagger import DaggerEngine  # noqa: PLC0415 -- its packages load for two seconds
+    from service.engine.dagger.engine import DaggerEngine  # noqa: PLC0415 -- its packages load for two seconds
 
     return DaggerEngine(environ)
 

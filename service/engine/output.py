@@ -10,7 +10,7 @@ from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from service.engine import Line, Producer
-from service.engine.dagger_telemetry import EXEC_SCOPE, STDERR, STDOUT, Chunk
+from service.engine.dagger.telemetry import EXEC_SCOPE, STDERR, STDOUT, Chunk
 from service.engine.lines import LineSplitter
 
 _FIRST_CHUNK_S = 0.3

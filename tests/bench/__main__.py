@@ -17,7 +17,7 @@ from rich.console import Console
 
 from service.command import interruptible, run_to_end
 from service.db.binaries import EmbeddedPostgresError
-from service.engine.dagger_place import client_environ, look_for_dagger
+from service.engine.dagger.place import client_environ, look_for_dagger
 from service.errors import EngineError, EngineLostError, EngineUnavailableError, PrepareError
 from tests.bench.bare import engine_version
 from tests.bench.errors import BenchError

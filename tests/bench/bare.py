@@ -10,7 +10,7 @@ import dagger
 from anyio.abc import TaskStatus
 from msgspec import Struct
 
-from service.engine.dagger_session import Session, open_session
+from service.engine.dagger.session import Session, open_session
 from tests.bench.commands import IMAGE
 from tests.bench.engine_log import follow_stdout
 from tests.bench.limit import limit

@@ -19,8 +19,8 @@ import agent_image
 from aideator.harness import EXCLUDE, harness
 from aideator.workspace import with_git
 from service.engine import Health
-from service.engine.dagger import DaggerEngine
-from service.engine.dagger_session import open_session
+from service.engine.dagger.engine import DaggerEngine
+from service.engine.dagger.session import open_session
 from service.settings import Settings
 from tests.bare_engine import BareEngineError
 from tests.bare_engine.host import check_machine

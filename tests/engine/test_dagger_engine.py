@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from service.engine.dagger import DaggerEngine
+from service.engine.dagger.engine import DaggerEngine
 from tests.contract import EngineContract
 
 

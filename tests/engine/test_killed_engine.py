@@ -10,7 +10,7 @@ import anyio
 import httpx2
 import pytest
 
-from service.engine.dagger import DaggerEngine
+from service.engine.dagger.engine import DaggerEngine
 from service.settings import Settings
 from tests.bare_engine import Instance, client_env, kill, start
 from tests.engine.own_engine import own_engine

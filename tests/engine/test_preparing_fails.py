@@ -5,7 +5,7 @@ from typing import Any
 import anyio
 import httpx2
 
-from service.engine.dagger import DaggerEngine
+from service.engine.dagger.engine import DaggerEngine
 from tests.git_repositories import GitRepositories
 from tests.service.api import frames, post_run, service, start_run, until
 

@@ -10,7 +10,7 @@ import msgspec
 
 from aideator.harness import PYTHON_IMAGE
 from aideator.workspace import setup_cache
-from service.engine.dagger import DaggerEngine
+from service.engine.dagger.engine import DaggerEngine
 from service.git_server import git_server
 from tests.contract.sandboxes import by_command, prepared, scripted, spec, vary
 from tests.engine.visitors import visitors

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.local import LocalEngine, LocalOptions
+from service.engine.local.engine import LocalEngine, LocalOptions
 from service.settings import Settings
 from tests.git_repositories import GitRepositories
 from tests.service.api import frames, service, start_run, until

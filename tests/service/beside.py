@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from service.engine import Sandbox, SandboxSpec
-from service.engine.local import LocalEngine
+from service.engine.local.engine import LocalEngine
 from service.errors import EngineError
 from tests.contract.sandboxes import Ran, by_command, prepared, vary, vary_all
 from tests.processes import traces_of

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from msgspec import structs
 
-from service.engine.local import LocalEngine, LocalOptions
+from service.engine.local.engine import LocalEngine, LocalOptions
 from service.settings import Settings
 from tests.faulty_engine import FaultyEngine
 from tests.git_repositories import GitRepositories

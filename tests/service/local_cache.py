@@ -12,11 +12,11 @@ import anyio
 from msgspec import structs
 
 from service.address import Resolve, resolve_host
-from service.engine.local_confine import Done, run_confined
-from service.engine.local_confinement import WORKSPACE, Bind, Confinement
-from service.engine.local_host import Host
-from service.engine.local_probe import find_host
-from service.engine.local_repository import LIMITS, OBJECTS, Repository
+from service.engine.local.confine import Done, run_confined
+from service.engine.local.confinement import WORKSPACE, Bind, Confinement
+from service.engine.local.host import Host
+from service.engine.local.probe import find_host
+from service.engine.local.repository import LIMITS, OBJECTS, Repository
 from service.repo_url import RepoUrl, parse_allow, parse_repo_url
 
 LIMIT_S = 60.0

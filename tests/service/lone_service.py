@@ -8,7 +8,7 @@ from msgspec import structs
 
 from service.app import create_app
 from service.db.connect import connected
-from service.engine.local import LocalEngine, LocalOptions
+from service.engine.local.engine import LocalEngine, LocalOptions
 from service.providers import read_providers
 from service.serving import serving
 from service.settings import Settings

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service.engine.local import LocalEngine, LocalOptions
+from service.engine.local.engine import LocalEngine, LocalOptions
 from tests.git_repositories import GitRepositories
 from tests.mending import AGENTS, BROKEN, check_mended, keys, mending_provider, settings_with
 from tests.providers.fake import FakeProvider

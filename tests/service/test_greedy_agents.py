@@ -6,7 +6,7 @@ from shutil import which
 import pytest
 
 from service.engine import SandboxSpec
-from service.engine.local import LocalEngine, LocalOptions
+from service.engine.local.engine import LocalEngine, LocalOptions
 from tests.contract.sandboxes import spec
 from tests.git_repositories import GitRepositories
 from tests.service.beside import MIB, beside_a_sibling, error_beside_a_sibling, python

@@ -13,7 +13,7 @@ from anyio.abc import SocketAttribute, SocketStream
 
 from agent_image.events import Output, decode_line
 from service.engine import Line, SandboxSpec
-from service.engine.local import LocalEngine, LocalOptions
+from service.engine.local.engine import LocalEngine, LocalOptions
 from tests.contract.sandboxes import by_command, prepared, ran, spec, vary, vary_all
 from tests.git_repositories import GitRepositories
 from tests.service.beside import beside_a_sibling, python

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.local import LocalEngine, LocalOptions
-from service.engine.local_confine import run_confined
-from service.engine.local_confinement import Confinement
-from service.engine.local_git import Remote, fetch_command, git_environ
+from service.engine.local.confine import run_confined
+from service.engine.local.confinement import Confinement
+from service.engine.local.engine import LocalEngine, LocalOptions
+from service.engine.local.git import Remote, fetch_command, git_environ
 from service.git_ref import RefError, check_ref
 from service.repo_url import RepoUrlError, parse_allow, parse_repo_url
 from tests.contract.sandboxes import by_command, prepared, spec, vary

@@ -8,10 +8,10 @@ import anyio
 import pytest
 from msgspec import structs
 
-from service.engine.local_confine import run_confined
-from service.engine.local_confinement import Bind, Confinement
-from service.engine.local_host import Host
-from service.engine.local_probe import find_host
+from service.engine.local.confine import run_confined
+from service.engine.local.confinement import Bind, Confinement
+from service.engine.local.host import Host
+from service.engine.local.probe import find_host
 from service.errors import EngineError
 from tests.processes import processes_that_say
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from service.engine.local import LocalEngine, LocalOptions
+from service.engine.local.engine import LocalEngine, LocalOptions
 from tests.contract import EngineContract
 from tests.contract.leftovers import Leftovers
 from tests.processes import traces_of

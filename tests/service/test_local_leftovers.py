@@ -12,10 +12,10 @@ from shutil import which
 import anyio
 import pytest
 
-from service.engine.local import LocalEngine, LocalOptions
-from service.engine.local_leftovers import note_use, run_folder, sweep
-from service.engine.local_orphans import end_orphans
-from service.engine.local_probe import find_host
+from service.engine.local.engine import LocalEngine, LocalOptions
+from service.engine.local.leftovers import note_use, run_folder, sweep
+from service.engine.local.orphans import end_orphans
+from service.engine.local.probe import find_host
 from service.errors import EngineError
 from tests.conftest import ROOT
 from tests.contract.sandboxes import by_command, prepared, spec, vary
@@ -42,7 +42,7 @@ def age(path: Path, days: float) -> None:
 async def test_a_run_whose_process_was_killed_is_swept_and_one_that_lives_is_not(tmp_path: Path):
     host = await find_host(tmp_path)
     hold = (
-        "import anyio, sys; from pathlib import Path; from service.engine.local_leftovers import run_folder\n"
+        "import anyio, sys; from pathlib import Path; from service.engine.local.leftovers import run_folder\n"
         "async def main():\n"
         "    async with run_folder(Path(sys.argv[1]), 'killed') as folder:\n"
         "        print(folder, flush=True); await anyio.sleep_forever()\n"

@@ -7,7 +7,7 @@ from shutil import which
 
 import pytest
 
-from service.engine.local import LocalEngine, LocalOptions
+from service.engine.local.engine import LocalEngine, LocalOptions
 from tests import disks
 from tests.contract.sandboxes import by_command, prepared, spec, vary_all
 from tests.git_repositories import FILES, GitRepositories

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from service.engine.local_lock import locked
+from service.engine.local.lock import locked
 from service.errors import PrepareError
 from service.git_server import git_server
 from tests.conftest import ROOT

@@ -12,7 +12,7 @@ from msgspec import structs
 from agent_image.events import Output, decode_line
 from agent_image.gateway.plan import Grant, Plan, Provider
 from service.engine import Ended, Models, Sandbox, Serving, Task
-from service.engine.local import LocalEngine, LocalOptions
+from service.engine.local.engine import LocalEngine, LocalOptions
 from tests.contract.sandboxes import by_command, prepared, scripted, spec
 from tests.git_repositories import GitRepositories
 from tests.processes import processes_of, processes_that_say

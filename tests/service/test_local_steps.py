@@ -13,12 +13,12 @@ from msgspec import structs
 
 from agent_image.events import Output, decode_line
 from service.engine import Ended, Line
-from service.engine.local import LocalEngine, LocalOptions
-from service.engine.local_confinement import Limits
-from service.engine.local_harness import LocalHarness, Step
-from service.engine.local_probe import find_host
-from service.engine.local_programs import Programs
-from service.engine.local_trees import derive
+from service.engine.local.confinement import Limits
+from service.engine.local.engine import LocalEngine, LocalOptions
+from service.engine.local.harness import LocalHarness, Step
+from service.engine.local.probe import find_host
+from service.engine.local.programs import Programs
+from service.engine.local.trees import derive
 from service.errors import EngineError, PatchError
 from tests.contract.sandboxes import by_command, fail, prepare, prepared, spec, vary, vary_all
 from tests.disks import or_skip, plain_disk

@@ -15,7 +15,7 @@ SERVICE_MAY = (
 )
 """What of ours the service may import besides itself."""
 DAGGER = ("dagger", "aideator")
-DAGGER_FILES = "engine/dagger*.py"
+DAGGER_FILES = "engine/dagger/*.py"
 """The only files of the service that may import `DAGGER`."""
 ENGINE_FILES = "engine/*.py"
 WITHOUT_DAGGER = ("aideator.places", "aideator.task")

@@ -7,7 +7,7 @@ import anyio
 import httpx2
 import pytest
 
-from service.engine.dagger_forwarder import HEADER, Forwarder
+from service.engine.dagger.forwarder import HEADER, Forwarder
 from tests.providers.fake import FakeProvider, fake_provider
 from tests.providers.faults import cut_after
 from tests.providers.script import Turn

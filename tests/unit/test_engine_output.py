@@ -2,7 +2,7 @@ import pytest
 
 from service.engine import Line
 from service.engine.clone import clone_error
-from service.engine.dagger_telemetry import EXEC_SCOPE, GIT_SCOPE, STDERR, STDOUT, Chunk
+from service.engine.dagger.telemetry import EXEC_SCOPE, GIT_SCOPE, STDERR, STDOUT, Chunk
 from service.engine.output import Output
 
 

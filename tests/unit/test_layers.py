@@ -83,7 +83,7 @@ def made_up(folder: Path, files: dict[str, str]) -> list[str]:
         ("service/db/runs.py", "from service.db.models import RunRow\nfrom . import models\nimport service.run"),
         ("service/run.py", "from agent_image.events import Event"),
         ("service/app.py", "from service import __version__"),
-        ("service/engine/dagger_engine.py", "import dagger\nfrom aideator.workspace import workspace"),
+        ("service/engine/dagger/made_up.py", "import dagger\nfrom aideator.workspace import workspace"),
         ("aideator/main.py", "import dagger\nfrom aideator.workspace import workspace"),
         ("agent_image/harness.py", "from agent_image.events import Event\nfrom . import events"),
     ],

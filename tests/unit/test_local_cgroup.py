@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from service.engine.local_cgroup import Cgroups, Group, GroupLimits
-from service.engine.local_maker import is_of_dead, is_of_living, maker
+from service.engine.local.cgroup import Cgroups, Group, GroupLimits
+from service.engine.local.maker import is_of_dead, is_of_living, maker
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
@@ -91,7 +91,7 @@ def is_alive(pid: str) -> bool:
 
 LEAVE = """
 import os, subprocess, sys
-from service.engine.local_cgroup import Cgroups, GroupLimits
+from service.engine.local.cgroup import Cgroups, GroupLimits
 with Cgroups.find().group(sys.argv[1], GroupLimits(64 << 20, 20)) as group:
     child = subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL)
     for procs in group.procs:
@@ -115,7 +115,7 @@ def test_what_is_left_of_others_is_swept_and_what_lives_is_not(real: Cgroups, na
 def test_what_another_pid_namespace_has_made_is_not_ours_to_judge():
     """As in another container, which has numbers of its own for its processes."""
     script = (
-        f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); import service.engine.local_maker as it; print(it.maker())"
+        f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); import service.engine.local.maker as it; print(it.maker())"
     )
     elsewhere = ["unshare", "--pid", "--fork", "--mount-proc"]
     if subprocess.run([*elsewhere, "true"], check=False, capture_output=True).returncode:

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from unprivileged import unprivileged
 
-from service.engine.local_disk import watch_disk
+from service.engine.local.disk import watch_disk
 from tests.disks import or_skip, plain_disk
 
 MIB = 1 << 20
@@ -103,7 +103,7 @@ async def test_a_disk_that_is_nearly_full_is_told(small_disk: Path):
 def test_who_shuts_its_own_folder_hides_nothing():
     """As the user to whom the folder belongs: root is let in anyhow."""
     watch = (
-        "import anyio; from pathlib import Path; from service.engine.local_disk import watch_disk;"
+        "import anyio; from pathlib import Path; from service.engine.local.disk import watch_disk;"
         "print(anyio.run(watch_disk, Path('tree'), 1 << 20))"
     )
     make = "mkdir -p tree/shut; head -c 4000000 /dev/zero > tree/shut/file; chmod 0 tree/shut"

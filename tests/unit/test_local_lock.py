@@ -5,7 +5,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from service.engine.local_lock import locked
+from service.engine.local.lock import locked
 
 
 async def is_free(file: Path, *, shared: bool = False) -> bool:

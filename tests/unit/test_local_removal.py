@@ -6,11 +6,11 @@ from pathlib import Path
 
 from unprivileged import unprivileged
 
-from service.engine.local_removal import empty, remove
+from service.engine.local.removal import empty, remove
 
 REMOVE = """
 from pathlib import Path
-from service.engine.local_removal import remove
+from service.engine.local.removal import remove
 print(remove(Path("tree")))
 """
 

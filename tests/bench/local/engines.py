@@ -6,9 +6,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from service.engine.local import LocalEngine, LocalOptions
-from service.engine.local_host import Host
-from service.engine.local_probe import find_host
+from service.engine.local.engine import LocalEngine, LocalOptions
+from service.engine.local.host import Host
+from service.engine.local.probe import find_host
 from tests.bench.errors import BenchError
 from tests.disks import NoDiskError, sharing_disk
 

@@ -13,11 +13,11 @@ from agent_image.told import Told
 from aideator.task import arguments
 from service.engine import Line, SandboxSpec, Task
 from service.engine.asked import asked_of
-from service.engine.local import LocalEngine
-from service.engine.local_confine import confined
-from service.engine.local_confinement import WORKSPACE, Confinement
-from service.engine.local_host import Host
-from service.engine.local_programs import Programs
+from service.engine.local.confine import confined
+from service.engine.local.confinement import WORKSPACE, Confinement
+from service.engine.local.engine import LocalEngine
+from service.engine.local.host import Host
+from service.engine.local.programs import Programs
 from tests.bench.commands import BURST_LINES, burst_of, command_line
 from tests.bench.errors import BenchError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service.engine.dagger import DaggerEngine
+from service.engine.dagger.engine import DaggerEngine
 from service.settings import Settings
 from tests.git_repositories import GitRepositories
 from tests.mending import keys, mending_provider, settings_with

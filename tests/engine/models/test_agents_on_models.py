@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx2
 
-from service.engine.dagger import DaggerEngine
+from service.engine.dagger.engine import DaggerEngine
 from service.settings import Settings
 from tests.git_repositories import GitRepositories
 from tests.mending import AGENTS, BROKEN, LIMIT_S, MEND, MENDED, check_mended, keys, start_agents

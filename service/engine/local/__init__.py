@@ -1,0 +1,1 @@
+"""The engine without a daemon: agents in sandboxes of this machine."""
