@@ -63,5 +63,5 @@ prices: .venv/ready ## take the models' prices anew
 	@umask 022; $(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
 	@umask 022; $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
 	@umask 022; $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q agent_image service dagger_module/src # what a sandbox shows read-only, too
+	@umask 022; $(BIN)/python -m compileall -q agent_image service dagger_module/src # what a sandbox shows read-only, too
 	@touch $@

@@ -44,13 +44,14 @@ class EndsContract:
     async def test_an_agent_that_is_asked_to_end_leaves_what_it_made_where_the_engine_can(
         self, engine: Engine, git: GitRepositories
     ):
-        command = "trap '' TERM; echo half-done > work; echo begun; sleep 4; echo done > work"
+        is_left = engine.capabilities.patch_after_cancel
+        rest = "exec sleep 1000" if is_left else "echo done > work"
+        command = f"trap '' TERM; echo half-done > work; echo begun; {rest}"
         async with prepared(engine, spec(git.make("repo"))) as sandbox:
             async with aclosing(sandbox.vary(0, by_command(command))) as items:
                 async for item in items:
                     if isinstance(item, Line) and b"begun" in item.data:
                         await sandbox.end_agents()
-            is_left = engine.capabilities.patch_after_cancel
             assert (b"+half-done" if is_left else b"+done") in await sandbox.patch(0)
 
     async def test_a_deadline_is_each_variation_s_own(self, engine: Engine, git: GitRepositories):

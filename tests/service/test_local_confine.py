@@ -8,7 +8,7 @@ import anyio
 import pytest
 from msgspec import structs
 
-from service.engine.local.confine import run_confined
+from service.engine.local.confine import confined, run_confined
 from service.engine.local.confinement import Bind, Confinement
 from service.engine.local.host import Host
 from service.engine.local.probe import find_host
@@ -48,6 +48,15 @@ print(open(0).read())
 @pytest.fixture
 async def host(tmp_path: Path) -> Host:
     return await find_host(tmp_path / "home")
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.002, 0.005, 0.01, 0.02, 0.1])
+async def test_one_that_is_asked_to_end_ends_however_young_it_is(host: Host, after_s: float):
+    with anyio.fail_after(LIMIT_S):
+        async with confined(host, ["sh", "-c", "exec sleep 1000"], Confinement()) as process:
+            await anyio.sleep(after_s)
+            await process.ask_to_end()
+            assert await process.wait() == 143
 
 
 async def test_what_it_reads_reaches_it_and_nobody_else(host: Host):

@@ -126,12 +126,20 @@ async def test_tools_that_cannot_be_shown_are_named_before_anything_starts(tmp_p
         assert f"LOCAL_TOOLS names {named}, which is" in health.detail
 
 
-async def test_an_agent_that_takes_too_long_to_install_is_unavailable(engine: LocalEngine, git: GitRepositories):
+def test_on_the_service_s_loop_an_agent_works_and_one_that_takes_too_long_to_install_is_unavailable(
+    engine: LocalEngine, git: GitRepositories
+):
     task = structs.replace(by_command(""), agent="claude-code", model="claude-x")
-    async with prepared(engine, spec(git.make("repo"), setup_timeout_s=0.05)) as sandbox:
-        with pytest.raises(EngineError, match="was not installed within 0") as caught:
-            await vary(sandbox, 0, task)
-    assert caught.value.code == "agent.unavailable"
+
+    async def work() -> str:
+        async with prepared(engine, spec(git.make("repo"), setup_timeout_s=0.05)) as sandbox:
+            assert (await vary(sandbox, 0, by_command("echo made > made"))).exit == 0
+            assert b"+made" in await sandbox.patch(0)
+            with pytest.raises(EngineError, match="was not installed within 0") as caught:
+                await vary(sandbox, 1, task)
+        return caught.value.code
+
+    assert anyio.run(work, backend_options={"use_uvloop": True}) == "agent.unavailable"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="sandboxes are their user's own")

@@ -33,6 +33,7 @@ KILLED = 128
 _PYTHON = Path(sys.executable).resolve()
 _START_S = 30.0
 _GONE_S = 10.0
+_LOOK_S = 0.01
 
 
 class Done(Struct, frozen=True):
@@ -63,13 +64,29 @@ class Confined:
         status = await self._process.wait()
         return status if status >= 0 else KILLED - status
 
-    def ask_to_end(self) -> None:
-        """Have the command, and none of what it started, end as SIGTERM lets it; where there is none yet, kill all."""
-        try:
-            command = Path(f"/proc/{self.first}/task/{self.first}/children").read_text(encoding="ascii").split()[0]
-            os.kill(int(command), Signals.SIGTERM)
-        except (OSError, IndexError):
-            self.kill()
+    async def ask_to_end(self) -> None:
+        """Send SIGTERM to the command, and to none of what it started; where there is none yet, once there is."""
+        while self._is_alive():
+            command = self._command()
+            if command and self._is_alive():  # then it is that of our first process, not of one that has its number now
+                with suppress(ProcessLookupError):
+                    os.kill(command, Signals.SIGTERM)
+                return
+            await anyio.sleep(_LOOK_S)
+
+    def _command(self) -> int | None:
+        """The first process's only child: what it starts adopts its own orphans."""
+        with suppress(OSError, IndexError):
+            children = Path(f"/proc/{self.first}/task/{self.first}/children").read_text(encoding="ascii")
+            return int(children.split()[0])
+        return None
+
+    def _is_alive(self) -> bool:
+        with suppress(ProcessLookupError):
+            if self._life is not None:
+                pidfd_send_signal(self._life, 0)
+                return True
+        return False
 
     def kill(self) -> None:
         send_signal(self._process, Signals.SIGKILL)
@@ -120,7 +137,8 @@ class Confined:
         """Kill it, and wait until the kernel has ended what was with it."""
         try:
             if self._life is not None:
-                await _kill_first(self._life)
+                life, self._life = self._life, None
+                await _kill_first(life)
         finally:
             self.kill()
             await self._process.aclose()

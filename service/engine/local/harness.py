@@ -78,7 +78,7 @@ class LocalHarness:
         """Ask those that run to end, with all that they started, and those that are yet to run, too."""
         self._is_ending = True
         for process in self._at_work:
-            process.ask_to_end()
+            self._tasks.start_soon(process.ask_to_end)
 
     async def run(self, step: Step) -> AsyncGenerator[Line | Ended]:
         """Yield what it prints, as it prints it, then how it ended; leaving this kills it and all that it started.
@@ -93,7 +93,7 @@ class LocalHarness:
                 self._tasks.start_soon(guard.watch, process)
                 self._at_work.add(process)
                 if self._is_ending:
-                    process.ask_to_end()
+                    self._tasks.start_soon(process.ask_to_end)
                 try:
                     splitter = LineSplitter()
                     async for chunk in process.chunks():

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 
 import anyio
 
-_PIECE = 256 * 1024
+_PIECE = 64 * 1024
+"""What a pipe holds."""
 _GATHER_S = 0.005
 """How long lines gather after some were taken: whoever prints by lines would otherwise wake us for each, which costs
 ten times what is done with it. The first line after a silence does not wait."""
@@ -30,7 +31,8 @@ async def chunks_of(pipe: int) -> AsyncGenerator[bytes]:
         if not (chunk := os.read(pipe, _PIECE)):
             return
         yield chunk
-        await anyio.sleep(_GATHER_S)
+        if len(chunk) < _PIECE:
+            await anyio.sleep(_GATHER_S)
 
 
 class Tail:

@@ -32,8 +32,8 @@ _OS_RELEASE = Path("/etc/os-release")
 _PACKAGES = [Path(path) for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
 """Where what is installed is, in the order in which it is looked for."""
 
-_READABLE = 0o022
-"""A umask that lets everybody read."""
+_READABLY = 'umask 022; exec "$@"'
+"""By the shell, for uvloop's processes take no umask."""
 _NEVER = {Path(path) for path in ("/", "/dev", "/etc", "/home", "/proc", "/root", "/run", "/sys", "/tmp", "/var")}  # noqa: S108
 """Folders that hold what is somebody's own, or that sandboxes have in a shape of their own."""
 
@@ -136,7 +136,8 @@ async def _install(requirements: Path, site: Path) -> None:
     """Install packages as they are pinned, without running anything of theirs."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     pip += ["--only-binary=:all:", "--require-hashes", f"--target={site}", f"--requirement={requirements}"]
-    done = await anyio.run_process(pip, check=False, stdin=subprocess.DEVNULL, env=dict(os.environ), umask=_READABLE)
+    command = ["sh", "-c", _READABLY, "sh", *pip]
+    done = await anyio.run_process(command, check=False, stdin=subprocess.DEVNULL, env=dict(os.environ))
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise EngineError("agent.unavailable", f"what it needs cannot be installed: {said}")
