@@ -29,7 +29,7 @@ _TURN_S = 120
 _STOP_S = 30
 _AGAIN_S = 1.0
 _PLACE, _TEMPORARY = "/var/tmp", "aideator-run-"  # noqa: S108 -- whose names the system makes up
-_YOUNG_S = 60.0
+_YOUNG_S, _ABANDONED_S = 60.0, 3600.0
 
 
 def default_home() -> Path:
@@ -59,12 +59,14 @@ async def embedded_postgres(home: Path | None = None, *, binaries: Binaries | No
                 fcntl.flock(users, fcntl.LOCK_SH)
                 # In a thread, which no cancellation leaves half-way; uvloop cannot start a process as another user.
                 await to_thread.run_sync(cluster.start)
-            # A task group would wrap what is raised in the block.
-            keeping = asyncio.create_task(_keep(cluster, home))
+            # No task group, for that would wrap what is raised in the block; and ended by a scope of anyio's, for a
+            # task's own cancel would leave the thread in which the server starts to itself.
+            using = anyio.CancelScope()
+            keeping = asyncio.create_task(_keep(cluster, home, using))
             try:
                 yield cluster.url()
             finally:
-                keeping.cancel()
+                using.cancel()
                 with anyio.CancelScope(shield=True):
                     await asyncio.wait({keeping})
         finally:
@@ -75,23 +77,26 @@ async def embedded_postgres(home: Path | None = None, *, binaries: Binaries | No
                     fcntl.flock(users, fcntl.LOCK_UN)  # before the next one's turn
 
 
-async def _keep(cluster: Cluster, home: Path) -> None:
-    """Start the server again whenever it dies: statements wait for it, and what was committed is there."""
-    while True:
-        await _until_gone(cluster.process())
-        logger.warning("Postgres died and is started again", home=str(home))
-        try:
-            async with _turn(home):
-                await to_thread.run_sync(cluster.start)
-        except (EmbeddedPostgresError, OSError) as error:
-            logger.error("Postgres does not start", reason=str(error))  # noqa: TRY400
-        await anyio.sleep(_AGAIN_S)
+async def _keep(cluster: Cluster, home: Path, using: anyio.CancelScope) -> None:
+    """Start the server again whenever it dies, until `using` is cancelled: what was committed is there."""
+    with using:
+        while True:
+            try:
+                await _until_gone(cluster.process())
+                logger.warning("Postgres does not run, and is started again", home=str(home))
+                async with _turn(home):
+                    await to_thread.run_sync(cluster.start)
+            except (EmbeddedPostgresError, OSError) as error:
+                logger.error("Postgres is not kept running", reason=str(error))  # noqa: TRY400
+            await anyio.sleep(_AGAIN_S)
 
 
 async def _until_gone(process: int | None) -> None:
+    if process is None:
+        return
     try:
-        life = os.pidfd_open(process or 0)
-    except OSError:
+        life = os.pidfd_open(process)
+    except ProcessLookupError:
         return
     try:
         await anyio.wait_readable(life)
@@ -137,17 +142,28 @@ async def temporary_postgres() -> AsyncGenerator[str]:
 
 def _sweep() -> None:
     """Remove what temporary ones left whose process was killed: their servers still run."""
-    for home in Path(_PLACE).glob(f"{_TEMPORARY}*/postgres"):
+    for folder in Path(_PLACE).glob(f"{_TEMPORARY}*"):
         with suppress(OSError, EmbeddedPostgresError):
-            about = home.parent.lstat()
+            about = folder.lstat()
+            age = time.time() - about.st_mtime
             # A young one may be about to take its lock; of another user's folder, nothing is believed.
-            if about.st_uid != os.geteuid() or time.time() - about.st_mtime < _YOUNG_S:
-                continue
-            with open_private(home / "users.lock", create=False) as users:
-                if _try_lock(users):
-                    binaries = find_binaries()
-                    Cluster(home, copy_wheel(binaries, home) if os.geteuid() == 0 else binaries).stop()
-                    shutil.rmtree(home.parent)
+            if about.st_uid == os.geteuid() and age > _YOUNG_S:
+                _sweep_one(folder, has_lock=age < _ABANDONED_S)
+
+
+def _sweep_one(folder: Path, *, has_lock: bool) -> None:
+    home = folder / "postgres"
+    try:
+        users = open_private(home / "users.lock", create=False)
+    except FileNotFoundError:
+        if not has_lock:
+            shutil.rmtree(folder)
+        return
+    with users:
+        if _try_lock(users):
+            binaries = find_binaries()
+            Cluster(home, copy_wheel(binaries, home) if os.geteuid() == 0 else binaries).stop()
+            shutil.rmtree(folder)
 
 
 @asynccontextmanager
