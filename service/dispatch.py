@@ -102,7 +102,7 @@ class Dispatcher:
             held = await outlast(lambda ours=ours: self._claims.renew(self._owner, ours))
             for run_id in ours:
                 if held.get(run_id, True):  # its cancel was asked for, or it is another dispatcher's by now
-                    self.cancel(run_id)
+                    self.cancel(run_id, at_once=run_id not in held)
             while claim := await outlast(lambda: self._claims.claim_unattended(self._owner)):
                 with suppress(ClaimLostError):  # it took so long that another one ended it
                     await outlast(lambda claim=claim: self._end(claim))

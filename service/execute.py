@@ -84,8 +84,12 @@ class Execution:
             self._stop(_CANCELLED)
 
     def _stop(self, ending: Ending) -> None:
-        self._stopped = ending
+        self._note(ending)
         self._work.cancel()
+
+    def _note(self, ending: Ending | None) -> None:
+        """Have the run end so, unless somebody has cancelled it."""
+        self._stopped = _CANCELLED if self._cancelled.is_set() else ending
 
     async def run(self) -> None:
         """Drive the run to its last log line, whatever happens on the way.
@@ -100,7 +104,7 @@ class Execution:
                 with self._work:
                     await self._drive()
             except anyio.get_cancelled_exc_class():
-                self._stopped = _STOPPED
+                self._note(_STOPPED)
                 raise
             finally:
                 with anyio.move_on_after(_FINISH_S, shield=True):
@@ -116,11 +120,11 @@ class Execution:
                 await self._prepare(sandbox)
                 await relay.serving(self._setup_timeout_s)
                 await self._vary_all(sandbox)
-            self._stopped = _CANCELLED if self._cancelled.is_set() else None
+            self._note(None)
         except EngineLostError as error:
-            self._stopped = Ending(state=State.LOST, code=error.code, detail=str(error))
+            self._note(Ending(state=State.LOST, code=error.code, detail=str(error)))
         except EngineError as error:
-            self._stopped = Ending(state=State.FAILED, code=error.code, detail=str(error))
+            self._note(Ending(state=State.FAILED, code=error.code, detail=str(error)))
 
     def _sandbox_spec(self, models: Models | None) -> SandboxSpec:
         try:

@@ -6,11 +6,14 @@ import anyio
 import httpx2
 import pytest
 
+from service.settings import Settings
+from tests.faulty_engine import FaultyEngine
 from tests.git_repositories import GitRepositories
 from tests.processes import STUBBORN, processes_that_say, traces_of, until_at_work
 from tests.service.api import (
     check_log,
     frames,
+    service,
     start_run,
     until,
     until_printed,
@@ -132,3 +135,17 @@ async def test_runs_beyond_the_limit_wait_their_turn_and_may_be_cancelled_there(
     gates.open()
     for run_url in [*busy, waiting]:
         assert (await until(client, run_url))["state"] == "succeeded"
+
+
+async def test_a_run_that_was_cancelled_is_so_whatever_ends_it_then(
+    settings: Settings, database_url: str, engine: FaultyEngine, git: GitRepositories
+):
+    # A harness that is stopped cannot end when it is asked to: the service is stopped while it is waited for.
+    async with service(settings, database_url, engine) as first:
+        run_url = await start_run(first, git.make("repo"), "echo here; kill -STOP $PPID; sleep 1000")
+        await until_printed(first, run_url, "here")
+        assert (await first.delete(run_url)).status_code == 202
+    async with service(settings, database_url, engine) as second:
+        run = await view(second, run_url)
+    assert [run["state"], *(each["state"] for each in run["variations"])] == ["cancelled", "cancelled"]
+    assert traces_of(run_url) == []
