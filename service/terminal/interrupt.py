@@ -3,8 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from threading import Thread
 from typing import Protocol
 
@@ -21,13 +20,13 @@ def tell(text: str) -> None:
 
 
 class Ask(Protocol):
-    """Asks the work to come to its end; `at_once` for the second time, by somebody who is impatient."""
+    """Asks the work to come to its end; `at_once` on behalf of somebody who is impatient."""
 
     async def __call__(self, *, at_once: bool) -> None: ...
 
 
 class Interrupt:
-    """Cancels the work; where that has said how, asks it to end."""
+    """Cancels the work, until that says how it is asked to end."""
 
     def __init__(self, scope: anyio.CancelScope) -> None:
         self._scope = scope
@@ -35,21 +34,16 @@ class Interrupt:
         self.tell: Callable[[str], None] = tell
         self.has_come = False
 
-    @contextmanager
-    def asking(self, ask: Ask, tell: Callable[[str], None]) -> Generator[None]:
-        """Within, an interrupt calls `ask`, and whatever comes after it is still done."""
-        self._ask, self.tell = ask, tell
-        try:
-            yield
-        finally:
-            self._ask = None
+    def call(self, ask: Ask) -> None:
+        """From now on, an interrupt calls this, and whatever else the work has to do is done."""
+        self._ask = ask
 
-    async def come(self) -> None:
-        is_again, self.has_come = self.has_come, True
-        if self._ask is not None:
-            await self._ask(at_once=is_again)
-        elif not is_again:
+    async def come(self, *, at_once: bool = False) -> None:
+        self.has_come = True
+        if self._ask is None:
             self._scope.cancel()
+        else:
+            await self._ask(at_once=at_once)
 
 
 async def interruptible(work: Callable[[Interrupt], Awaitable[int]]) -> int:
@@ -72,4 +66,4 @@ async def _watch(signals: AsyncIterator[signal.Signals], interrupt: Interrupt) -
     await interrupt.come()
     async for each in signals:
         if each is signal.SIGINT:  # a terminal that is closed sends SIGHUP more than once, and nobody is impatient
-            await interrupt.come()
+            await interrupt.come(at_once=True)

@@ -7,6 +7,7 @@ from contextlib import aclosing, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from uuid import UUID
 
+import anyio
 import click
 from rich.console import Console
 
@@ -51,8 +52,9 @@ async def run_in_terminal(order: Order, interrupt: Interrupt, postgres: Callable
         worker = make_worker(order.rules, database, order.chosen.engine)
         async with at_work(worker):
             run_id = await _start(worker, order.spec)
-            with interrupt.asking(partial(_cancel, worker, run_id), display.tell):
-                await _follow(worker, run_id, display, folder, interrupt)
+            interrupt.call(partial(_cancel, worker, run_id))
+            interrupt.tell = display.tell
+            await _follow(worker, run_id, display, folder, interrupt)
         run = await worker.runs.get(run_id)
         if folder:
             await folder.put_patches(run, lambda index: worker.runs.patch(run_id, index))
@@ -62,8 +64,7 @@ async def run_in_terminal(order: Order, interrupt: Interrupt, postgres: Callable
                 junit.write(wanted.junit, junit.report(run, wanted.repo, folder.patches if folder else {}))
             except KeepError as error:
                 failures.append(error)
-        with suppress(OSError):  # nobody is left to read it
-            await display.end(run, _last_words(run, folder))
+        await _show_end(display, run, _last_words(run, folder), interrupt)
         if display.failure and display.failure.errno not in _GONE:
             failures.append(KeepError(f"the output: {display.failure.strerror}"))
     if failures:
@@ -127,8 +128,19 @@ async def _follow(worker: Worker, run_id: UUID, display: Display, folder: Folder
                     await (display.show(frames) if frames else display.wait())
             except OSError as error:
                 display.failure = error
-                if not interrupt.has_come:  # twice would be impatient
-                    await interrupt.come()
+                await interrupt.come()
+
+
+async def _show_end(display: Display, run: RunView, last: str, interrupt: Interrupt) -> None:
+    """Show what came of it, if anybody is left to read it, for as long as nobody interrupts."""
+    with anyio.CancelScope() as showing:
+
+        async def stop(*, at_once: bool) -> None:  # noqa: ARG001 -- the same for all
+            showing.cancel()
+
+        interrupt.call(stop)
+        with suppress(OSError):
+            await display.end(run, last)
 
 
 def _last_words(run: RunView, folder: Folder | None) -> str:

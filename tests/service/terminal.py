@@ -12,9 +12,11 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import which
 
 AIDEATOR = Path(sys.executable).parent / "aideator"
 LIMIT_S = 90.0
+_ENV = which("env") or "env"
 
 
 class Terminal:
@@ -26,7 +28,8 @@ class Terminal:
         self.environ |= {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
 
     def command(self, repo: str | Path, *options: str) -> list[str]:
-        return [str(AIDEATOR), "run", f"--repo={repo}", "--prompt=do it", *options]
+        # Whoever started the tests may have them ignore Ctrl-C, as a shell does for what it runs in the background.
+        return [_ENV, "--default-signal=INT", str(AIDEATOR), "run", f"--repo={repo}", "--prompt=do it", *options]
 
     def run(
         self, repo: str | Path, *options: str, environ: Mapping[str, str] | None = None

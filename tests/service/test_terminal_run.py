@@ -173,6 +173,19 @@ def test_a_second_ctrl_c_waits_for_no_agent(terminal: Terminal, git: GitReposito
     assert [[each.attrib.get("type") for each in case] for case in cases(report)] == [[None], ["cancelled"]]
 
 
+def test_ctrl_c_after_the_last_frame_loses_nothing(terminal: Terminal, git: GitRepositories, tmp_path: Path):
+    report, output = tmp_path / "report.xml", tmp_path / "out"
+    keep = (f"--junit={report}", f"--output={output}", "--json")
+    with terminal.started(git.make("repo"), *CHANGE, "-n2", *keep) as process:
+        assert process.stdout is not None
+        log = map(json.loads, process.stdout)
+        next(each for each in log if each["variation_id"] is None and each["event"].get("state") == "succeeded")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LIMIT_S) == 130
+    assert sorted(path.name for path in output.glob("*.patch")) == ["0.patch", "1.patch"]
+    assert [case.find("system-out") is None for case in cases(report)] == [False, False]
+
+
 def test_ctrl_c_while_the_program_loads_ends_it_without_a_word(terminal: Terminal):
     with terminal.started("nowhere") as process:
         until(lambda: "/msgspec/" in Path(f"/proc/{process.pid}/maps").read_text())
