@@ -178,6 +178,18 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """Agents, and what they run, reach the network; models they reach in any case."""
 
 
+ANYTHING = Capabilities(
+    name="any",
+    foreign_images=True,
+    patch_after_cancel=True,
+    refuses_git_redirects=True,
+    leaves_out_submodules=True,
+    setup_network=True,
+    agent_network=True,
+)
+"""Those of no engine: what is refused in spite of them is refused everywhere."""
+
+
 class Health(Struct, frozen=True):
     """Whether an engine answers; `detail` says what it is, or what is wrong and what to do."""
 

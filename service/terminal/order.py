@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
-from service.engine import Capabilities
+from service.engine import ANYTHING
 from service.engine.choose import Chosen, choose_engine, local_home
 from service.errors import EngineUnavailableError, InvalidError, from_decoding
 from service.providers import read_providers
@@ -25,16 +25,6 @@ from service.validate import to_spec
 
 _OPTIONS = {"variations": "--variations/-n", "timeout_s": "--timeout", "budget": "--budget-usd"}
 """Of those fields of the API whose options have other names."""
-_ANY = Capabilities(
-    name="any",
-    foreign_images=True,
-    patch_after_cancel=True,
-    refuses_git_redirects=True,
-    leaves_out_submodules=True,
-    setup_network=True,
-    agent_network=True,
-)
-"""For what is wrong on whatever engine."""
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -65,7 +55,7 @@ async def ordered(wanted: Wanted) -> AsyncGenerator[Order]:
     if wanted.output:
         check_folder(wanted.output)
     with repository(wanted.repo, local_home(settings)) as found:
-        rules = read_rules(settings, read_providers(settings, environ, folder=None), _ANY)
+        rules = read_rules(settings, read_providers(settings, environ, folder=None), ANYTHING)
         rules = structs.replace(rules, allow=(*rules.allow, found.allow))
         with _naming_options():
             request = _request(found, wanted.fields)

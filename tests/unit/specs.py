@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from service.engine import Capabilities
+from service.engine import ANYTHING, Capabilities
 from service.errors import InvalidError
 from service.providers import read_providers
 from service.repo_url import parse_allow
@@ -24,15 +24,6 @@ COMMAND = {"agent": "command", "command": "make"}
 
 Body = dict[str, Any]
 
-ANYTHING = Capabilities(
-    name="any",
-    foreign_images=True,
-    patch_after_cancel=True,
-    refuses_git_redirects=True,
-    leaves_out_submodules=True,
-    setup_network=True,
-    agent_network=True,
-)
 _ALLOW = parse_allow("https://git.test/")
 
 
