@@ -72,7 +72,7 @@ class Programs:
                 raise EngineUnavailableError(f"{what}, which is more than sandboxes should see")
         if os.geteuid() == 0:  # then sandboxes are somebody else
             for bind in self.binds:
-                _check_readable(bind.source)
+                _check_readable(bind.source, all_of_it=bind.target.startswith(MOUNT))
 
     def fingerprint(self) -> list[str]:
         """What tells these programs, and the system's, from others that may do otherwise."""
@@ -112,8 +112,9 @@ class Programs:
         return place
 
 
-def _check_readable(folder: Path) -> None:
-    for path in (folder, *folder.glob("*.py")):
+def _check_readable(folder: Path, *, all_of_it: bool) -> None:
+    """What is ours has to be readable, as far as its uppermost files show; whose else it is may hide some of it."""
+    for path in (folder, *(folder.iterdir() if all_of_it else ())):
         mode = path.stat().st_mode
         if not mode & stat.S_IROTH or (path.is_dir() and not mode & stat.S_IXOTH):
             raise EngineUnavailableError(f"sandboxes cannot read {path}: `chmod -R go+rX {folder}` lets them")
