@@ -34,6 +34,14 @@ def processes_that_say(mark: str) -> list[int]:
     return [int(process.name) for process in _processes() if mark.encode() in _read(process / "cmdline")]
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped it; False for one that is gone."""
+    try:
+        return "\nState:\tT" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
 def descendants_that_say(mark: str) -> list[int]:
     """Those that this process has started, or what it has started."""
     parents = {int(process.name): _parent(process) for process in _processes()}

@@ -9,8 +9,9 @@ import pytest
 from service.settings import Settings
 from tests.faulty_engine import FaultyEngine
 from tests.git_repositories import GitRepositories
-from tests.processes import STUBBORN, processes_that_say, traces_of, until_at_work
+from tests.processes import STUBBORN, is_stopped, processes_of, processes_that_say, traces_of, until_at_work
 from tests.service.api import (
+    LIMIT_S,
     check_log,
     frames,
     service,
@@ -138,12 +139,16 @@ async def test_runs_beyond_the_limit_wait_their_turn_and_may_be_cancelled_there(
 
 
 async def test_a_run_that_was_cancelled_is_so_whatever_ends_it_then(
-    settings: Settings, database_url: str, engine: FaultyEngine, git: GitRepositories
+    settings: Settings, database_url: str, engine: FaultyEngine, git: GitRepositories, gates: Gates
 ):
     # A harness that is stopped cannot end when it is asked to: the service is stopped while it is waited for.
     async with service(settings, database_url, engine) as first:
-        run_url = await start_run(first, git.make("repo"), "echo here; kill -STOP $PPID; sleep 1000")
-        await until_printed(first, run_url, "here")
+        run_url = await start_run(first, git.make("repo"), f"{gates.wait()}; kill -STOP $PPID; sleep 1000")
+        await until(first, run_url, "running")
+        gates.open()
+        with anyio.fail_after(LIMIT_S):
+            while not any(map(is_stopped, processes_of(run_url))):  # noqa: ASYNC110 -- they are not ours
+                await anyio.sleep(0.02)
         assert (await first.delete(run_url)).status_code == 202
     async with service(settings, database_url, engine) as second:
         run = await view(second, run_url)

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, fromstring
 import pytest
 
 from tests.git_repositories import GitRepositories
-from tests.processes import processes_of
+from tests.processes import is_stopped, processes_of
 from tests.service.postgres_home import postmaster
 from tests.service.terminal import LIMIT_S, Terminal
 
@@ -58,10 +58,6 @@ def until(look: Callable[[], Found]) -> Found:
                 return found
         time.sleep(0.01)
     raise TimeoutError
-
-
-def is_stopped(pid: int) -> bool:
-    return "\nState:\tT" in Path(f"/proc/{pid}/status").read_text()
 
 
 def logged(text: str) -> list[dict[str, Any]]:
