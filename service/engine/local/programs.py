@@ -114,10 +114,16 @@ class Programs:
 
 def _check_readable(folder: Path, *, all_of_it: bool) -> None:
     """What is ours has to be readable, as far as its uppermost files show; whose else it is may hide some of it."""
-    for path in (folder, *(folder.iterdir() if all_of_it else ())):
+    within = [path for path in folder.iterdir() if _is_code(path)] if all_of_it else []
+    for path in (folder, *within):
         mode = path.stat().st_mode
         if not mode & stat.S_IROTH or (path.is_dir() and not mode & stat.S_IXOTH):
             raise EngineUnavailableError(f"sandboxes cannot read {path}: `chmod -R go+rX {folder}` lets them")
+
+
+def _is_code(path: Path) -> bool:
+    """Whether nothing works without it, as it does without what Python has compiled."""
+    return path.suffix == ".py" or (path.is_dir() and path.name != "__pycache__")
 
 
 def _changed(folder: Path) -> int:
