@@ -87,7 +87,7 @@ async def _keep(cluster: Cluster, home: Path, using: anyio.CancelScope) -> None:
                 async with _turn(home):
                     await to_thread.run_sync(cluster.start)
             except (EmbeddedPostgresError, OSError) as error:
-                logger.error("Postgres is not kept running", reason=str(error))  # noqa: TRY400
+                logger.warning("Postgres cannot be started again yet", reason=str(error))
             await anyio.sleep(_AGAIN_S)
 
 

@@ -18,7 +18,8 @@ def told_as_engine_errors() -> Generator[None]:
         yield
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        raise _failed(f"{error.strerror or error or 'it took too long'}{where}", error.errno in _FULL) from error
+        why = f"{error.strerror or error or 'it took too long'}{where}"
+        raise _failed(why, is_full=error.errno in _FULL) from error
     except CalledProcessError as error:
         raise program_failed(error.stderr) from error
 
@@ -26,8 +27,9 @@ def told_as_engine_errors() -> Generator[None]:
 def program_failed(stderr: bytes) -> EngineError:
     """What a program says that was to work on files."""
     said = stderr.decode(errors="replace").strip().rpartition("\n")[2]
-    return _failed(said or "a program failed without a word", "No space left" in said or "quota exceeded" in said)
+    is_full = "No space left" in said or "quota exceeded" in said
+    return _failed(said or "a program failed without a word", is_full=is_full)
 
 
-def _failed(why: str, is_full: bool) -> EngineError:  # noqa: FBT001
+def _failed(why: str, *, is_full: bool) -> EngineError:
     return EngineError("engine.disk_full", _IS_FULL) if is_full else EngineError("engine.failed", why)

@@ -1,9 +1,11 @@
 """Who made a thing that outlives its maker, in the thing's name: a process, beyond doubt."""
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
+_NAME = re.compile(r"(\d+)-(\d+)-(\d+)")
 _STARTED = 19
 """Among what stands after a process's name."""
 
@@ -25,8 +27,8 @@ def is_of_dead(name: str) -> bool:
 
 
 def _parts(name: str) -> tuple[str, str, str]:
-    parts = name.partition(".")[0].split("-")
-    return (parts[0], parts[1], parts[2]) if len(parts) == 3 and all(map(str.isdigit, parts)) else ("", "", "")  # noqa: PLR2004
+    found = _NAME.fullmatch(name.partition(".")[0])
+    return (found[1], found[2], found[3]) if found else ("", "", "")
 
 
 def _namespace() -> str:
